@@ -1,0 +1,189 @@
+//! The one transport of the engine: a log of topics with partitions.
+//!
+//! A [`Log`] hands out four things: a [`Session`] (one per stream thread: group membership, records, and the atomic
+//! commit of outputs plus offsets), a [`Reader`] (no group: restore and views), an [`Appender`] (durable appends from
+//! outside the engine: the gateway, results of calls) and administration. The trait is synchronous: a session lives on
+//! a thread of its own and blocks in [`Session::poll`] only.
+//!
+//! What it deliberately does not do: it knows no operators, no state and no codecs; bytes in, bytes out.
+//!
+//! Invariants every implementation holds, checked by one contract test suite:
+//!
+//! * records of a partition are read in the order of their offsets, offsets only grow (gaps are allowed: Kafka's
+//!   transaction markers take offsets);
+//! * a committed transaction is visible as a whole, its offsets included, and survives `kill -9`; an aborted one is
+//!   never visible to a committed read;
+//! * after a newer session with the same transactional id exists, or after a partition was taken over by another
+//!   member, no commit of the older owner that carries that partition's offset succeeds.
+
+mod batch;
+mod config;
+mod error;
+mod record;
+
+#[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod partition;
+
+pub use batch::{OwnedBatch, RecordBatch};
+pub use config::{CleanupPolicy, SessionConfig, StartFrom, TopicDescription, TopicSpec};
+pub use error::{CommitError, LogError, LogErrorKind};
+pub use record::{Header, Offset, Position, Record, RecordRef, SendRecord, TopicPartition};
+
+use std::time::Duration;
+
+/// Which records a read sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Only records of committed transactions and plain appends; ends at the last stable offset.
+    Committed,
+    /// Everything in the log, open and aborted transactions included; ends at the high watermark.
+    Uncommitted,
+}
+
+/// First and next offset of a partition, as one reading saw them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetRange {
+    /// The first offset still in the log; moves forward when the log is trimmed.
+    pub start: Offset,
+    /// The offset the next visible record will be at or after, under the isolation asked for.
+    pub end: Offset,
+}
+
+/// A log: topics, sessions, readers, appenders, administration. Shared by all threads of a process.
+pub trait Log: Send + Sync + 'static {
+    /// What this log is, for messages: `kafka at 10.0.0.1:9092`, `embedded log in ./beacon-data/log`.
+    fn describe(&self) -> String;
+
+    /// Makes the topics that do not exist yet; returns when they can be written.
+    ///
+    /// A topic that exists with another partition count is an error of kind [`LogErrorKind::Mismatch`] that names it;
+    /// other settings of existing topics are left alone.
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError>;
+
+    /// All topics, in the order of their names; internal topics of the log itself are left out.
+    fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError>;
+
+    /// One topic, or `None` when there is no such topic.
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError>;
+
+    /// Start and end of a partition. With [`Isolation::Uncommitted`] the true end, never the last stable offset.
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError>;
+
+    /// The offsets a group has committed for the partitions of these topics; partitions without one are left out.
+    fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError>;
+
+    /// Deletes the records of a partition before `before`; afterwards the partition starts there.
+    fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError>;
+
+    /// Joins a group with a transactional producer of its own, fencing an older session of the same transactional id.
+    fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError>;
+
+    /// A reader without group or commits.
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError>;
+
+    /// A writer of durable, idempotent appends outside any transaction. Clones nothing: share it in an `Arc`.
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError>;
+}
+
+/// What a session or reader has to say at one poll.
+#[derive(Debug)]
+pub enum Event {
+    /// Partitions that are this member's from now on, each with the offset it will be read from next (the group's
+    /// committed offset, or where [`StartFrom`] says). Records follow from the next poll on, unless paused before it.
+    Assigned(Vec<(TopicPartition, Offset)>),
+    /// Partitions asked back. They are still owned, and may be committed, until the next call of [`Session::poll`].
+    Revoked(Vec<TopicPartition>),
+    /// Partitions already taken by somebody else (session expired): what is uncommitted on them must be dropped.
+    Lost(Vec<TopicPartition>),
+    /// Records, each partition's in offset order.
+    Records(Box<dyn RecordBatch>),
+    /// Everything visible in this partition has been delivered; the next record will be at or after the offset.
+    /// Comes once each time the end is reached, also for a partition that was at its end when it was assigned.
+    EndOfPartition(TopicPartition, Offset),
+    /// Nothing happened before the time-out.
+    Idle,
+}
+
+/// What the log says of a finished commit.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct CommitReceipt {
+    /// For each partition written in the transaction, the offset after the last record written there.
+    pub ends: Vec<(TopicPartition, Offset)>,
+}
+
+/// One member of a group with one transactional producer: owned by one thread.
+///
+/// At most one transaction is open at a time. Order of calls: `begin`, any number of `send`, then `commit` or `abort`.
+/// Any error of kind [`LogErrorKind::Fenced`] means that this session is over: drop it and make a new one.
+pub trait Session: Send {
+    /// Waits at most `timeout` for the next event. A zero time-out asks without waiting.
+    ///
+    /// Calling it answers the last `Revoked`: those partitions are given up now.
+    fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
+
+    /// Stops delivery from these partitions until [`Session::resume`]; membership and position stay.
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
+
+    /// Takes up delivery again.
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
+
+    /// Sets the offset that is delivered next; records already fetched but not delivered are forgotten.
+    fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError>;
+
+    /// Opens a transaction.
+    fn begin(&mut self) -> Result<(), LogError>;
+
+    /// Adds a record to the open transaction. Returns before it is written; a failed write fails the commit.
+    fn send(&mut self, record: SendRecord<'_>) -> Result<(), LogError>;
+
+    /// Commits the records sent and these offsets (each the next one to read) as one.
+    ///
+    /// Returns when the outcome is durable. `offsets` must hold at least one owned partition: a transaction without
+    /// offsets is not fenced by the group (measured on Kafka 4.1).
+    ///
+    /// # Errors
+    /// [`CommitError::Abortable`]: call [`Session::abort`], seek back, do the work again. [`CommitError::Fenced`]:
+    /// nothing was or will be committed by this session; drop it. [`CommitError::Unknown`]: call `commit` again with
+    /// the same offsets until it says something else; it is not an abort.
+    fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError>;
+
+    /// Drops the open transaction; nothing of it ever becomes visible to a committed read.
+    fn abort(&mut self) -> Result<(), LogError>;
+
+    /// Leaves the group at once (others need not wait for the session to expire). An open transaction is aborted.
+    fn close(self: Box<Self>) -> Result<(), LogError>;
+}
+
+/// Reads given partitions from given offsets, without a group.
+pub trait Reader: Send {
+    /// Replaces what is read. An offset before the start of the log is an error of kind [`LogErrorKind::Trimmed`]
+    /// at the next poll.
+    fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError>;
+
+    /// Waits at most `timeout`: [`Event::Records`], [`Event::EndOfPartition`] or [`Event::Idle`].
+    fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
+}
+
+/// Called once, from a thread of the log, when an append is durable or has failed.
+pub type AppendDone = Box<dyn FnOnce(Result<Vec<Position>, LogError>) + Send>;
+
+/// Durable appends from outside the engine. Safe to share between threads.
+pub trait Appender: Send + Sync {
+    /// Appends records; `done` gets their positions, in the order given, when **all** are durable (Kafka: acks=all,
+    /// idempotent; embedded: fsync). Never blocks longer than it takes to enqueue.
+    ///
+    /// The records of one call are not a transaction: after an error some may be in the log. Callers retry the whole.
+    fn append(&self, records: Vec<Record>, done: AppendDone);
+
+    /// Appends and waits. For tests, tools and threads that may block.
+    fn append_blocking(&self, records: Vec<Record>) -> Result<Vec<Position>, LogError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.append(records, Box::new(move |result| drop(sender.send(result))));
+        receiver.recv().unwrap_or_else(|_| {
+            Err(LogError::new(LogErrorKind::Fatal, "the log dropped an append without an answer"))
+        })
+    }
+}
