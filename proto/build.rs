@@ -8,6 +8,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost_build::Config::new()
         // Sorted maps: equal messages have equal bytes, which ids and replay rely on.
         .btree_map(["."])
+        // JSON with the same field names, for people who write or read records by hand.
+        .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
+        .message_attribute(".", "#[serde(default, deny_unknown_fields)]")
         .compile_fds(protox::compile(&files, ["."])?)?;
     Ok(())
 }

@@ -1,1 +1,83 @@
-//! x
+//! Delivers notifications: reads what the pipeline decided to tell, tells it over webhook, mail or the terminal, and keeps a
+//! ledger of what was told to whom.
+//!
+//! What deliberately isn't here: deciding *whether* to tell (that is the worker's), and rendering with templates.
+//!
+//! A record's way: the journal takes a [`Notification`](beacon_proto::v1::Notification) from its topic and hands it to the
+//! [`dispatcher`], which finds its [`channel`]; that one [`render`]s it and makes one [`attempt`]; what failed is
+//! [`decide`]d about, and the journal writes down what came of it.
+//!
+//! Invariant: secrets of the plan (webhook addresses, passwords, tokens) reach the connection that needs them and nothing
+//! else: no log, no detail, no topic.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed, which is the point"))]
+
+pub mod attempt;
+pub mod channel;
+pub mod command;
+pub mod decide;
+pub mod dispatcher;
+pub mod journal;
+pub mod redact;
+pub mod render;
+
+pub use attempt::Attempt;
+pub use dispatcher::Dispatcher;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use beacon_core::log::Log;
+use beacon_core::runtime::{App, AppConfig};
+use beacon_proto::topics::Topics;
+use beacon_proto::v1::internal::{Send, Sent};
+use beacon_proto::v1::{Notification, Outcome};
+
+/// Starts the notifier over a log. Attempts run on `runtime`.
+///
+/// # Errors
+/// When threads cannot be started; what goes wrong later shows in [`App::wait`].
+pub fn start(
+    log: Arc<dyn Log>,
+    topics: &Topics,
+    mut config: AppConfig,
+    dispatcher: Arc<Dispatcher>,
+    runtime: tokio::runtime::Handle,
+) -> anyhow::Result<App> {
+    let deliverer: journal::Deliverer = Arc::new(move |send: Send, done| {
+        let dispatcher = Arc::clone(&dispatcher);
+        runtime.spawn(async move {
+            let notification = send.notification.unwrap_or_default();
+            let attempt = dispatcher.deliver(&notification).await;
+            done(sent(&notification, send.attempt, attempt));
+        });
+    });
+    let topology = journal::topology(topics, deliverer).context("the notifier's topology")?;
+    config.topics = topics.specs(config.partitions);
+    Ok(App::start(log, topology, config)?)
+}
+
+/// Reads a plan with its secrets: the notifier needs them, and nobody else.
+///
+/// # Errors
+/// When the file cannot be read, or all mistakes in it with their places.
+pub fn read_plan(path: &std::path::Path) -> anyhow::Result<beacon_plan::Plan> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("--config.file {name}"))?;
+    Ok(beacon_plan::Plan::parse(&text, &name)?)
+}
+
+fn sent(notification: &Notification, number: u32, attempt: Attempt) -> Sent {
+    let (outcome, retry_after) = match &attempt {
+        Attempt::Accepted { .. } => (Outcome::Accepted, None),
+        Attempt::Retry { after, .. } => (Outcome::Retry, *after),
+        Attempt::Dead { .. } => (Outcome::Dead, None),
+    };
+    Sent {
+        notification_id: notification.id.clone(),
+        target: notification.target.clone(),
+        attempt: number,
+        outcome: outcome.into(),
+        detail: attempt.detail().to_owned(),
+        retry_after_ms: retry_after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+    }
+}

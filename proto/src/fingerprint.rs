@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 /// FNV-1a of sorted `name 0xff value 0xff`: `model.LabelSet.Fingerprint` of prometheus/common.
 pub fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+    of_sorted(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The fingerprint of pairs that are sorted by name, each name once.
+pub fn of_sorted<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     const OFFSET: u64 = 14_695_981_039_346_656_037;
     const PRIME: u64 = 1_099_511_628_211;
     let mut hash = OFFSET;

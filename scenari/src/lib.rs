@@ -1,1 +1,24 @@
-//! x
+//! A stage for incidents: real processes, a real Kafka, a real Prometheus, receivers that write down what reaches them.
+//!
+//! What it deliberately does not do: it mocks nothing, and it skips nothing. A part that is missing (no Java, no
+//! `amtool`, no built `beacon`) fails the test with what to install. It is a library for tests and benchmarks: where a
+//! test can only fail, functions panic with a message instead of returning an error.
+//!
+//! Invariant: whatever was started ends with the process that started it, even when that one is killed.
+
+pub mod alert;
+pub mod amtool;
+pub mod binaries;
+pub mod http;
+pub mod kafka;
+pub mod ports;
+pub mod process;
+pub mod prometheus;
+mod reaper;
+mod runtime;
+pub mod smtp;
+mod spawner;
+pub mod topic;
+pub mod wait;
+pub mod webhook;
+pub mod world;

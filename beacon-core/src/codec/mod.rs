@@ -1,7 +1,9 @@
 //! Bytes of keys and values: what operators' types look like in the log and in state.
 
+mod key_hash;
 mod primitives;
 
+pub use key_hash::{key_hash, murmur2};
 pub use primitives::Raw;
 
 /// Why bytes are not a value of the wanted type.

@@ -25,6 +25,7 @@ mod record;
 pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod model;
 pub mod partition;
 
 pub use batch::{OwnedBatch, RecordBatch};

@@ -1,1 +1,195 @@
-//! x
+//! The embedded log: one process, one directory, no broker.
+//!
+//! It keeps topics, records and the offsets of groups in one RocksDB, and acknowledges nothing before an `fdatasync`.
+//! One committer thread gives out offsets and shares that sync among all who wait; readers sleep on a condition and are
+//! woken by it, nothing is polled. Who owns which partition, who is fenced and which commit is refused is decided by
+//! the pure [model](super::model).
+//!
+//! What it deliberately is not: a Kafka clone. There is no network protocol and no replication; a second process cannot
+//! open the directory. Transactions are buffered in their session and written as one batch, so that nothing of an
+//! aborted one ever touches the disk and the committed end of a partition is always its true end.
+//!
+//! Invariants: what was acknowledged survives `kill -9` and power loss; a batch is on the disk as a whole or not at
+//! all; a damaged directory is refused with the file's name and never opened with a part of its records.
+
+mod admin;
+mod appender;
+mod batch;
+mod chunk;
+mod cleaner;
+mod clock;
+mod committer;
+mod compaction;
+mod directory;
+mod errors;
+mod feed;
+mod keys;
+mod membership;
+mod options;
+mod outbox;
+mod reader;
+mod retention;
+mod session;
+mod signal;
+mod store;
+mod sync;
+mod tail;
+mod threads;
+mod topic;
+mod varint;
+
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+
+pub use options::EmbeddedOptions;
+
+use self::appender::EmbeddedAppender;
+use self::cleaner::Cleaner;
+use self::clock::Clock;
+use self::committer::{Committer, Queue};
+use self::directory::Directory;
+use self::membership::Membership;
+use self::reader::EmbeddedReader;
+use self::session::EmbeddedSession;
+use self::store::Store;
+use self::threads::Threads;
+use self::topic::Topics;
+use super::{
+    Appender, Isolation, Log, LogError, Offset, OffsetRange, Reader, Session, SessionConfig, TopicDescription,
+    TopicPartition, TopicSpec,
+};
+
+/// What sessions, readers and appenders of one log share.
+struct Shared {
+    store: Arc<Store>,
+    topics: Arc<Topics>,
+    membership: Membership,
+    clock: Arc<Clock>,
+    cleaning: Arc<Mutex<()>>,
+    // The fields below are dropped in this order: without its stop the cleaner ends, without a queue the committer
+    // does, and then both are joined.
+    _stop_cleaning: Sender<()>,
+    queue: Queue,
+    threads: Threads,
+}
+
+impl Shared {
+    fn cleaner(&self) -> Cleaner {
+        Cleaner {
+            store: Arc::clone(&self.store),
+            topics: Arc::clone(&self.topics),
+            queue: self.queue.clone(),
+            clock: Arc::clone(&self.clock),
+            turn: Arc::clone(&self.cleaning),
+        }
+    }
+}
+
+/// A log in a directory of this machine, owned by this process.
+///
+/// The directory is free again when the log and everything made from it is dropped.
+pub struct EmbeddedLog {
+    shared: Arc<Shared>,
+}
+
+impl EmbeddedLog {
+    /// Opens the log in `dir` with default options, making it when there is none.
+    ///
+    /// # Errors
+    /// [`Locked`](super::LogErrorKind::Locked): another process has it open. [`Damaged`](super::LogErrorKind::Damaged):
+    /// stored bytes fail their check; nothing was changed. [`Full`](super::LogErrorKind::Full): no room to open it.
+    /// [`Configuration`](super::LogErrorKind::Configuration): no permission, or the directory was written by a newer
+    /// version.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Arc<Self>, LogError> {
+        Self::open_with(dir, EmbeddedOptions::default())
+    }
+
+    /// Opens the log in `dir`; see [`EmbeddedLog::open`].
+    pub fn open_with(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Arc<Self>, LogError> {
+        let store = Arc::new(Store::open(Directory::claim(dir.as_ref())?, options)?);
+        let topics = Arc::new(admin::load_topics(&store)?);
+        let committer = Committer::new(Arc::clone(&store), Arc::clone(&topics))?;
+        let (queue, jobs, queued_bytes) = Queue::new();
+        let threads = Threads::default();
+        threads.spawn("log-commit", move || committer.run(jobs, queued_bytes))?;
+        let (stop_cleaning, stop) = mpsc::channel();
+        let shared = Shared {
+            store,
+            topics,
+            membership: Membership::default(),
+            clock: Arc::new(Clock::start()),
+            cleaning: Arc::default(),
+            _stop_cleaning: stop_cleaning,
+            queue,
+            threads,
+        };
+        let cleaner = shared.cleaner();
+        shared.threads.spawn("log-clean", move || cleaner.run(stop, options.cleaning_interval))?;
+        Ok(Arc::new(Self { shared: Arc::new(shared) }))
+    }
+
+    /// Carries out retention and compaction now and on this thread, as the background does at each
+    /// [`cleaning_interval`](EmbeddedOptions::cleaning_interval). For tools, and for who needs the room at once.
+    ///
+    /// # Errors
+    /// As a write or a read; what was cleaned before the error stays cleaned.
+    pub fn clean_now(&self) -> Result<(), LogError> {
+        self.shared.cleaner().pass(|| false)
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn describe(&self) -> String {
+        format!("embedded log in {}", self.shared.store.path().display())
+    }
+
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        admin::create_topics(&self.shared.topics, &self.shared.queue, topics)
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
+        Ok(self.shared.topics.all().iter().map(|topic| describe(topic)).collect())
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        Ok(self.shared.topics.get(topic).map(|topic| describe(&topic)))
+    }
+
+    fn offsets(&self, partition: &TopicPartition, _: Isolation) -> Result<OffsetRange, LogError> {
+        Ok(self.shared.topics.partition(partition)?.range())
+    }
+
+    fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        let mut committed = Vec::new();
+        for name in topics {
+            for partition in &self.shared.topics.find(name)?.partitions {
+                if let Some(offset) = self.shared.store.group_offset(group, partition.id)? {
+                    committed.push((partition.name.clone(), offset));
+                }
+            }
+        }
+        Ok(committed)
+    }
+
+    fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        let partition = self.shared.topics.partition(partition)?;
+        admin::trim_partition(&self.shared.store, &self.shared.queue, partition, before)
+    }
+
+    fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
+        Ok(Box::new(EmbeddedSession::join(Arc::clone(&self.shared), config)?))
+    }
+
+    fn reader(&self, _: Isolation) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(EmbeddedReader::new(Arc::clone(&self.shared))))
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(EmbeddedAppender::new(Arc::clone(&self.shared))))
+    }
+}
+
+fn describe(topic: &topic::Topic) -> TopicDescription {
+    TopicDescription { name: topic.name.to_string(), partitions: topic.count() }
+}

@@ -1,1 +1,107 @@
-//! x
+//! The log on a real Apache Kafka: transactions (KIP-98, KIP-447) and consumer groups (KIP-848 or before).
+//!
+//! Built on librdkafka. Where speed or exactness matters, calls go through one thin unsafe layer, `raw`; the safe
+//! crate builds configurations, lists of partitions and administrative requests.
+//!
+//! What it deliberately does not do: it creates no topic unless told to, keeps nothing on disk, and hides no fence:
+//! a session that lost its place says so and is made anew by its owner.
+//!
+//! Invariants beyond those of [`crate::log`]:
+//!
+//! * no transaction is committed without an offset, and none with the offset of a partition that is not owned;
+//! * a poll waits for nothing but records, except for the committed offsets of partitions just given (a moment);
+//! * values of settings, which may be secrets, are in no message and no `Debug` output.
+
+mod admin;
+mod appender;
+mod batch;
+mod block_on;
+mod config;
+mod error;
+mod inbox;
+mod membership;
+mod partitions;
+mod protocol;
+mod raw;
+mod reader;
+mod session;
+mod transaction;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use config::{GroupProtocol, KafkaConfig};
+
+use super::{
+    Appender, Isolation, Log, LogError, Offset, OffsetRange, Reader, Session, SessionConfig, TopicDescription,
+    TopicPartition, TopicSpec,
+};
+use admin::Cluster;
+use appender::KafkaAppender;
+use reader::KafkaReader;
+use session::KafkaSession;
+
+/// A log on a Kafka cluster. Cheap to share; sessions, readers and appenders each have connections of their own.
+pub struct KafkaLog {
+    cluster: Arc<Cluster>,
+}
+
+impl KafkaLog {
+    /// Connects to a cluster; returns when a broker has answered.
+    ///
+    /// # Errors
+    /// [`Configuration`](super::LogErrorKind::Configuration) for a setting that is unknown or refused, or a refused
+    /// login; [`Retriable`](super::LogErrorKind::Retriable), naming the servers, when nobody answers within
+    /// [`KafkaConfig::timeout`].
+    pub fn connect(config: KafkaConfig) -> Result<Arc<Self>, LogError> {
+        Ok(Arc::new(Self { cluster: Arc::new(Cluster::connect(config)?) }))
+    }
+}
+
+impl fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaLog").field("config", self.cluster.config()).finish()
+    }
+}
+
+impl Log for KafkaLog {
+    fn describe(&self) -> String {
+        format!("kafka at {}", self.cluster.config().bootstrap_servers.trim())
+    }
+
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.cluster.create_topics(topics)
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
+        self.cluster.list_topics()
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        self.cluster.describe_topic(topic)
+    }
+
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError> {
+        self.cluster.offsets(partition, isolation)
+    }
+
+    fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        self.cluster.committed(group, topics)
+    }
+
+    fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        self.cluster.trim(partition, before)
+    }
+
+    fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
+        Ok(Box::new(KafkaSession::open(Arc::clone(&self.cluster), config)?))
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(KafkaReader::open(Arc::clone(&self.cluster), isolation)?))
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(KafkaAppender::open(Arc::clone(&self.cluster))?))
+    }
+}

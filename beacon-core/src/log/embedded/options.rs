@@ -1,0 +1,46 @@
+//! Settings of an embedded log.
+
+use std::time::Duration;
+
+/// How an embedded log uses memory, disk and background time. The defaults suit a machine with a gigabyte to spare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddedOptions {
+    /// Bytes kept free on the device: record writes are refused as full before less is left. More: RocksDB's own
+    /// flushes and compactions are safer; less: more of a small device is usable. Default 64 MiB.
+    pub reserve_bytes: u64,
+    /// RocksDB's memtable. Larger: fewer and larger files; smaller: less memory and a shorter recovery. At most four
+    /// are in memory at once. Default 32 MiB.
+    pub write_buffer_bytes: usize,
+    /// The newest records of all partitions together that readers get without asking RocksDB. Default 32 MiB.
+    pub tail_cache_bytes: usize,
+    /// RocksDB's block cache, for indexes and metadata mostly. Default 16 MiB.
+    pub block_cache_bytes: usize,
+    /// Key, value and headers of one record together. Larger records make every batch and restore step larger.
+    /// Default 1 MiB, as Kafka's `message.max.bytes`, so that a job that runs here runs there.
+    pub max_record_bytes: usize,
+    /// Records of one transaction together, which are in memory until the commit. Default 256 MiB.
+    pub max_transaction_bytes: usize,
+    /// Appends that wait for the disk, together; more are refused as retriable. Default 64 MiB.
+    pub max_queued_bytes: usize,
+    /// How often retention and compaction look for work. Default 30 s.
+    pub cleaning_interval: Duration,
+    /// How long a compacted topic keeps a tombstone at least, so that readers who are behind still see the deletion.
+    /// Default 24 h, as Kafka's `delete.retention.ms`.
+    pub tombstone_retention: Duration,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            reserve_bytes: 64 << 20,
+            write_buffer_bytes: 32 << 20,
+            tail_cache_bytes: 32 << 20,
+            block_cache_bytes: 16 << 20,
+            max_record_bytes: 1 << 20,
+            max_transaction_bytes: 256 << 20,
+            max_queued_bytes: 64 << 20,
+            cleaning_interval: Duration::from_secs(30),
+            tombstone_retention: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}

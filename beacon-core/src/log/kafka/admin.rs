@@ -1,0 +1,369 @@
+//! The cluster as a whole: topics, offsets, trimming. Nothing here is fast; nothing here needs to be.
+//!
+//! Invariant: nothing creates a topic but [`Cluster::create_topics`], even on a broker that creates topics by itself
+//! when somebody asks for them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use crate::log::{
+    CleanupPolicy, Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition, TopicSpec,
+};
+
+use super::batch::{offset_of, partition_of};
+use super::block_on::block_on;
+use super::config::{KafkaConfig, native};
+use super::error::{describe, from_safe, kind_of, log_error};
+use super::partitions::{list_at, native_partition};
+use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, lock};
+
+/// How often a topic just made is asked for until all its partitions have a leader.
+const USABLE_RETRY: Duration = Duration::from_millis(20);
+
+/// Administration of one cluster, shared by all threads.
+pub(super) struct Cluster {
+    config: KafkaConfig,
+    /// Sees everything in the log, so that its ends are true ends.
+    uncommitted: Client,
+    /// Sees what is committed, so that its ends are last stable offsets.
+    committed: OnceLock<Client>,
+    known_topics: Mutex<Vec<(Arc<str>, u32)>>,
+    lacks_kip_848: AtomicBool,
+}
+
+impl Cluster {
+    /// Connects; see [`super::KafkaLog::connect`].
+    pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
+        config.check()?;
+        let uncommitted = reading_client(&config.reading("admin", "read_uncommitted"))?;
+        let cluster = Self {
+            config,
+            uncommitted,
+            committed: OnceLock::new(),
+            known_topics: Mutex::default(),
+            lacks_kip_848: AtomicBool::new(false),
+        };
+        cluster.metadata(None)?;
+        Ok(cluster)
+    }
+
+    pub fn config(&self) -> &KafkaConfig {
+        &self.config
+    }
+
+    /// Whether a session found out that the broker does not speak KIP-848.
+    pub fn lacks_kip_848(&self) -> bool {
+        self.lacks_kip_848.load(Ordering::Relaxed)
+    }
+
+    /// So that later sessions need not find out again.
+    pub fn note_lack_of_kip_848(&self) {
+        self.lacks_kip_848.store(true, Ordering::Relaxed);
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Result<Vec<TopicMetadata>, LogError> {
+        self.uncommitted.metadata(topic, self.config.timeout).map_err(|code| self.unanswered(&self.uncommitted, code))
+    }
+
+    /// Nobody answered: says who was asked, and the reason librdkafka met on the way, which tells more than the code.
+    fn unanswered(&self, client: &Client, code: Code) -> LogError {
+        let _ = serve_errors(client);
+        let servers = self.config.bootstrap_servers.trim();
+        match client.take_last_error() {
+            Some((reason, text)) if kind_of(reason) == LogErrorKind::Configuration => {
+                LogError::new(LogErrorKind::Configuration, format!("Kafka at {servers} refuses this client: {text}"))
+            }
+            Some((_, text)) => LogError::new(
+                LogErrorKind::Retriable,
+                format!("no answer from Kafka at {servers} within {:?}: {text}", self.config.timeout),
+            ),
+            None => LogError::new(
+                kind_of(code),
+                format!("no answer from Kafka at {servers} within {:?}: {}", self.config.timeout, describe(code)),
+            ),
+        }
+    }
+
+    /// All topics but those that Kafka keeps for itself.
+    pub fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
+        let mut topics: Vec<_> = self
+            .metadata(None)?
+            .into_iter()
+            .filter(|topic| topic.error.is_none() && !topic.name.starts_with("__"))
+            .map(|topic| TopicDescription { name: topic.name, partitions: count(topic.leaders.len()) })
+            .collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(topics)
+    }
+
+    /// One topic, `None` if the cluster does not know it.
+    pub fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        Ok(self
+            .topic_metadata(topic)?
+            .map(|metadata| TopicDescription { name: metadata.name, partitions: count(metadata.leaders.len()) }))
+    }
+
+    fn topic_metadata(&self, topic: &str) -> Result<Option<TopicMetadata>, LogError> {
+        let Some(metadata) = self.metadata(Some(topic))?.into_iter().find(|found| found.name == topic) else {
+            return Ok(None);
+        };
+        match metadata.error {
+            None => Ok(Some(metadata)),
+            Some(Code::LeaderNotAvailable) => Ok(Some(metadata)),
+            Some(code) if kind_of(code) == LogErrorKind::UnknownTopic => Ok(None),
+            Some(code) => Err(log_error(code, format_args!("topic {topic}"))),
+        }
+    }
+
+    /// Whether a topic was seen before, without asking anybody.
+    pub fn knows_topic(&self, topic: &str) -> bool {
+        lock(&self.known_topics).iter().any(|(name, _)| &**name == topic)
+    }
+
+    /// The partition count of a topic that has to exist; asked once per topic.
+    pub fn require_topic(&self, topic: &str) -> Result<u32, LogError> {
+        if let Some((_, partitions)) = lock(&self.known_topics).iter().find(|(name, _)| &**name == topic) {
+            return Ok(*partitions);
+        }
+        let Some(description) = self.describe_topic(topic)? else {
+            return Err(LogError::new(
+                LogErrorKind::UnknownTopic,
+                format!("Kafka at {} has no topic {topic}: create it first", self.config.bootstrap_servers),
+            ));
+        };
+        lock(&self.known_topics).push((Arc::from(topic), description.partitions));
+        Ok(description.partitions)
+    }
+
+    /// Refuses partitions that do not exist.
+    pub fn require_partition(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let partitions = self.require_topic(&partition.topic)?;
+        if partition.partition < partitions {
+            return Ok(());
+        }
+        Err(LogError::new(
+            LogErrorKind::UnknownTopic,
+            format!("there is no partition {partition}: the topic has {partitions}"),
+        ))
+    }
+
+    /// Makes topics that do not exist; see [`crate::log::Log::create_topics`].
+    pub fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        let mut missing = Vec::new();
+        for topic in topics {
+            match self.describe_topic(&topic.name)? {
+                None => missing.push(topic),
+                Some(found) => check_partitions(topic, found.partitions)?,
+            }
+        }
+        if !missing.is_empty() {
+            self.create_missing(&missing)?;
+        }
+        topics.iter().try_for_each(|topic| self.wait_until_usable(topic))
+    }
+
+    fn create_missing(&self, topics: &[&TopicSpec]) -> Result<(), LogError> {
+        let replication = self.config.replication_factor.map_or(-1, i32::from);
+        let settings: Vec<_> = topics.iter().map(|topic| cleanup_settings(topic.cleanup)).collect();
+        let specifications: Vec<_> = topics
+            .iter()
+            .zip(&settings)
+            .map(|(topic, settings)| {
+                let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+                settings.iter().fold(
+                    NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication)),
+                    |new, (name, value)| new.set(name, value),
+                )
+            })
+            .collect();
+        let admin = self.admin()?;
+        let options =
+            AdminOptions::new().request_timeout(Some(self.config.timeout)).operation_timeout(Some(self.config.timeout));
+        let results = block_on(admin.create_topics(&specifications, &options))
+            .map_err(|error| from_safe(error, "creating topics"))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(log_error(code, format_args!("creating topic {topic}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every partition has a leader. Also finds out if somebody else made the topic otherwise meanwhile.
+    fn wait_until_usable(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        let deadline = Instant::now() + self.config.timeout;
+        loop {
+            match self.topic_metadata(&topic.name)? {
+                Some(found) if !found.leaders.is_empty() => {
+                    check_partitions(topic, count(found.leaders.len()))?;
+                    if found.error.is_none() && found.leaders.iter().all(|led| *led) {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(LogError::new(
+                    LogErrorKind::Retriable,
+                    format!("topic {} has partitions without leader after {:?}", topic.name, self.config.timeout),
+                ));
+            }
+            std::thread::sleep(USABLE_RETRY);
+        }
+    }
+
+    /// Start and end of a partition.
+    pub fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError> {
+        self.require_partition(partition)?;
+        let client = match isolation {
+            Isolation::Uncommitted => &self.uncommitted,
+            Isolation::Committed => self.committed_client()?,
+        };
+        let (low, high) = client
+            .watermarks(&partition.topic, native_partition(partition), self.config.timeout)
+            .map_err(|code| match kind_of(code) {
+                LogErrorKind::Retriable => self.unanswered(client, code),
+                _ => log_error(code, format_args!("offsets of {partition}")),
+            })?;
+        Ok(OffsetRange { start: offset_of(low), end: offset_of(high) })
+    }
+
+    fn committed_client(&self) -> Result<&Client, LogError> {
+        if let Some(client) = self.committed.get() {
+            return Ok(client);
+        }
+        let client = reading_client(&self.config.reading("admin", "read_committed"))?;
+        Ok(self.committed.get_or_init(|| client))
+    }
+
+    /// The offsets a group has committed for partitions of these topics.
+    pub fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        let mut asked = TopicPartitionList::new();
+        for topic in topics {
+            let partitions = self.require_topic(topic)?;
+            for partition in 0..partitions {
+                asked.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
+            }
+        }
+        // Read-committed clients ask for decided offsets: a commit that has returned is seen, although its markers are
+        // written a moment later.
+        let mut config = self.config.reading("admin", "read_committed");
+        config.set("group.id", group);
+        let client = reading_client(&config)?;
+        let deadline = Instant::now() + self.config.timeout;
+        loop {
+            client.committed(&asked, self.config.timeout).map_err(|code| match kind_of(code) {
+                LogErrorKind::Retriable => self.unanswered(&client, code),
+                _ => log_error(code, format_args!("committed offsets of group {group}")),
+            })?;
+            match decided_offsets(&asked) {
+                Err((_, Code::UnstableOffsetCommit)) if Instant::now() < deadline => {
+                    std::thread::sleep(USABLE_RETRY);
+                }
+                Err((partition, code)) => {
+                    return Err(log_error(code, format_args!("committed offset of group {group} in {partition}")));
+                }
+                Ok(offsets) => return Ok(offsets),
+            }
+        }
+    }
+
+    /// Deletes the records before an offset.
+    pub fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        self.require_partition(partition)?;
+        let admin = self.admin()?;
+        let options =
+            AdminOptions::new().request_timeout(Some(self.config.timeout)).operation_timeout(Some(self.config.timeout));
+        let context = || format!("trimming {partition} before {before}");
+        let trimmed = block_on(admin.delete_records(&list_at([(partition, before)].into_iter()), &options))
+            .map_err(|error| from_safe(error, context()))?;
+        for element in trimmed.elements() {
+            element.error().map_err(|error| from_safe(error, context()))?;
+        }
+        Ok(())
+    }
+
+    /// A client for one administrative call; dropped after it, since nobody would poll its notices.
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, LogError> {
+        let config = self.config.producing("admin", Duration::ZERO);
+        // For the error that names the setting and hides its value.
+        native(&config)?;
+        config.create().map_err(|error| from_safe(error, "starting an admin client"))
+    }
+
+    /// A client to read with; the caller assigns what it reads.
+    pub fn reader_client(&self, isolation: Isolation) -> Result<Client, LogError> {
+        let level = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        };
+        reading_client(&self.config.reading("reader", level))
+    }
+}
+
+fn reading_client(config: &ClientConfig) -> Result<Client, LogError> {
+    let label = config.get("client.id").unwrap_or_default().to_owned();
+    Client::new(ClientKind::Consumer, native(config)?, label, Arc::new(NoDeliveries))
+        .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))
+}
+
+/// Lets pending error notices reach the client's error callback.
+fn serve_errors(client: &Client) -> usize {
+    let mut messages = Vec::new();
+    client.consume(&mut messages, 16, Duration::ZERO);
+    messages.len()
+}
+
+/// Offsets that were found; the first partition whose offset could not be told, if any.
+fn decided_offsets(asked: &TopicPartitionList) -> Result<Vec<(TopicPartition, Offset)>, (TopicPartition, Code)> {
+    let mut offsets = Vec::new();
+    for element in asked.elements() {
+        let partition = TopicPartition::new(element.topic(), partition_of(element.partition()));
+        match (element.error(), element.offset()) {
+            (Err(error), _) => {
+                return Err((partition, error.rdkafka_error_code().unwrap_or(Code::Unknown)));
+            }
+            (Ok(()), NativeOffset::Offset(offset)) => offsets.push((partition, offset_of(offset))),
+            (Ok(()), _) => {}
+        }
+    }
+    Ok(offsets)
+}
+
+fn check_partitions(wanted: &TopicSpec, found: u32) -> Result<(), LogError> {
+    if wanted.partitions == found {
+        return Ok(());
+    }
+    Err(LogError::new(
+        LogErrorKind::Mismatch,
+        format!(
+            "topic {} has {found} partitions where {} are wanted: the count is fixed once made, \
+             use another topic name or the count it has",
+            wanted.name, wanted.partitions
+        ),
+    ))
+}
+
+fn cleanup_settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {
+    match cleanup {
+        CleanupPolicy::Compact => vec![("cleanup.policy", "compact".to_owned())],
+        CleanupPolicy::Delete { retention } => vec![
+            ("cleanup.policy", "delete".to_owned()),
+            ("retention.ms", retention.map_or("-1".to_owned(), |kept| kept.as_millis().to_string())),
+        ],
+    }
+}
+
+fn count(partitions: usize) -> u32 {
+    u32::try_from(partitions).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,166 @@
+//! What this member owns and what it has yet to answer to its group: a pure state machine beside the client.
+//!
+//! librdkafka asks from within a callback; the contract answers between polls. So each change is kept here until the
+//! poll that acts on it: partitions given are announced with their offsets and started at the next poll, partitions
+//! asked back are announced and given up at the next poll.
+//!
+//! It does no I/O and asks no clock. Invariant: a partition is in exactly one of `announced`, `started`, `leaving`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::log::{Offset, TopicPartition};
+
+/// A change of membership in the log's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Partitions given; an empty list is a valid answer to a join.
+    Given(Vec<TopicPartition>),
+    /// Partitions asked back.
+    AskedBack(Vec<TopicPartition>),
+    /// Partitions gone.
+    Gone(Vec<TopicPartition>),
+}
+
+/// A partition announced to the caller and not yet started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    pub offset: Offset,
+    pub paused: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing: fetch records.
+    Fetch,
+    /// Find the committed offsets of these, then [`Membership::announce`].
+    Resolve(Vec<TopicPartition>),
+    /// Confirm an empty assignment to the group.
+    ConfirmNothing,
+    /// Tell the caller that these are asked back; given up at the next poll.
+    Revoke(Vec<TopicPartition>),
+    /// Give these up now (those that were started) and tell the caller.
+    Lose {
+        /// All that are gone.
+        all: Vec<TopicPartition>,
+        /// Those of them that the client reads.
+        started: Vec<TopicPartition>,
+    },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    changes: VecDeque<Change>,
+    resolving: Option<Vec<TopicPartition>>,
+    announced: BTreeMap<TopicPartition, Announced>,
+    started: BTreeMap<TopicPartition, bool>,
+    leaving: Vec<TopicPartition>,
+}
+
+impl Membership {
+    /// Takes note of a change.
+    pub fn note(&mut self, change: Change) {
+        self.changes.push_back(change);
+    }
+
+    /// Whether offsets of given partitions are still being looked for.
+    pub fn is_resolving(&self) -> bool {
+        self.resolving.is_some()
+    }
+
+    /// Decides the next step; to be called when everything fetched before the change was handed out.
+    pub fn next(&mut self) -> Next {
+        // A loss overtakes an assignment whose offsets are still being looked for: it will never be started.
+        if let Some(given) = &self.resolving {
+            if !matches!(self.changes.front(), Some(Change::Gone(_) | Change::AskedBack(_))) {
+                return Next::Resolve(given.clone());
+            }
+            self.resolving = None;
+        }
+        match self.changes.pop_front() {
+            None => Next::Fetch,
+            Some(Change::Given(partitions)) if partitions.is_empty() => Next::ConfirmNothing,
+            Some(Change::Given(partitions)) => {
+                self.resolving = Some(partitions.clone());
+                Next::Resolve(partitions)
+            }
+            Some(Change::AskedBack(partitions)) => {
+                let owned: Vec<_> = partitions.into_iter().filter(|partition| self.owns(partition)).collect();
+                for partition in &owned {
+                    self.announced.remove(partition);
+                }
+                self.leaving.clone_from(&owned);
+                Next::Revoke(owned)
+            }
+            Some(Change::Gone(partitions)) => {
+                let (mut all, mut started) = (Vec::new(), Vec::new());
+                for partition in partitions {
+                    if self.started.remove(&partition).is_some() {
+                        started.push(partition.clone());
+                        all.push(partition);
+                    } else if self.announced.remove(&partition).is_some() {
+                        all.push(partition);
+                    }
+                }
+                Next::Lose { all, started }
+            }
+        }
+    }
+
+    /// The offsets of the partitions being resolved are known; they are the caller's from now on.
+    pub fn announce(&mut self, partitions: &[(TopicPartition, Offset)]) {
+        self.resolving = None;
+        for (partition, offset) in partitions {
+            self.announced.insert(partition.clone(), Announced { offset: *offset, paused: false });
+        }
+    }
+
+    /// Partitions announced before, now to be started.
+    pub fn take_announced(&mut self) -> BTreeMap<TopicPartition, Announced> {
+        let taken = std::mem::take(&mut self.announced);
+        self.started.extend(taken.iter().map(|(partition, announced)| (partition.clone(), announced.paused)));
+        taken
+    }
+
+    /// Partitions whose revocation the caller has seen, now to be given up; empty if there are none.
+    pub fn take_leaving(&mut self) -> Vec<TopicPartition> {
+        let leaving = std::mem::take(&mut self.leaving);
+        for partition in &leaving {
+            self.started.remove(partition);
+        }
+        leaving
+    }
+
+    /// Whether a partition may be read and committed.
+    pub fn owns(&self, partition: &TopicPartition) -> bool {
+        self.started.contains_key(partition) || self.announced.contains_key(partition)
+    }
+
+    /// A partition announced and not started, to change where and whether it starts.
+    pub fn announced_mut(&mut self, partition: &TopicPartition) -> Option<&mut Announced> {
+        self.announced.get_mut(partition)
+    }
+
+    /// Whether a started partition is paused; `None` if it is not started.
+    pub fn paused_mut(&mut self, partition: &TopicPartition) -> Option<&mut bool> {
+        self.started.get_mut(partition)
+    }
+
+    /// Started partitions that are paused.
+    pub fn paused(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.started.iter().filter(|(_, paused)| **paused).map(|(partition, _)| partition)
+    }
+
+    /// Everything this member owns.
+    pub fn owned(&self) -> Vec<TopicPartition> {
+        self.started.keys().chain(self.announced.keys()).cloned().collect()
+    }
+
+    /// Forgets everything: the client was replaced. Returns what was owned.
+    pub fn reset(&mut self) -> Vec<TopicPartition> {
+        let owned = self.owned();
+        *self = Self::default();
+        owned
+    }
+}

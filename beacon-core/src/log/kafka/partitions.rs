@@ -1,0 +1,37 @@
+//! Partitions in the log's terms and in librdkafka's.
+
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use crate::log::{Offset, TopicPartition};
+
+use super::batch::partition_of;
+
+/// A list without offsets.
+pub(super) fn list<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&partition.topic, native_partition(partition));
+    }
+    list
+}
+
+/// A list with offsets.
+pub(super) fn list_at<'a>(places: impl Iterator<Item = (&'a TopicPartition, Offset)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in places {
+        let offset = NativeOffset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        list.add_partition_offset(&partition.topic, native_partition(partition), offset)
+            .expect("an offset that is not negative is always accepted");
+    }
+    list
+}
+
+/// Partition numbers as librdkafka counts them; none is above its range.
+pub(super) fn native_partition(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition).unwrap_or(i32::MAX)
+}
+
+/// Partitions as a callback named them.
+pub(super) fn owned_names(names: Vec<(String, i32)>) -> Vec<TopicPartition> {
+    names.into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition_of(partition))).collect()
+}

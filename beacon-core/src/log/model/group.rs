@@ -1,0 +1,120 @@
+//! A consumer group: membership, and partitions that change hands one at a time.
+//!
+//! The rebalance is incremental: a member keeps what stays its own and goes on reading it while the rest moves. A
+//! partition is handed over in two polls of its owner: the first says it is asked back, the second gives it up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::assignment::{Subscriber, range_assignment};
+use super::coordinator::{MemberId, News};
+use super::member::Member;
+use crate::log::TopicPartition;
+
+/// The members of one group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// Grows with each change of membership.
+    pub(super) generation: u64,
+    pub(super) members: BTreeMap<MemberId, Member>,
+}
+
+impl Group {
+    /// Divides the partitions anew after a change of membership; returns the members that have something to do.
+    pub(super) fn rebalance(&mut self, now: Duration) -> Vec<MemberId> {
+        self.generation += 1;
+        let active: Vec<MemberId> =
+            self.members.iter().filter(|(_, member)| !member.is_expelled()).map(|(id, _)| *id).collect();
+        let subscribers: Vec<Subscriber<'_>> = active
+            .iter()
+            .map(|id| &self.members[id])
+            .map(|member| Subscriber { identity: member.identity(), topics: &member.topics })
+            .collect();
+        let targets = range_assignment(&subscribers);
+        for (id, target) in active.iter().zip(targets) {
+            if let Some(member) = self.members.get_mut(id) {
+                member.aim(target, now);
+            }
+        }
+        self.unsettled()
+    }
+
+    /// One member polls: what has it to be told, and who else can go on because of it.
+    pub(super) fn poll(&mut self, id: MemberId, now: Duration) -> (News, Vec<MemberId>) {
+        let mut wake = self.give_up(id, now);
+        wake.extend(self.expel_silent(now));
+        let Some(member) = self.members.get_mut(&id) else {
+            return (News::Nothing { again_at: None }, wake);
+        };
+        if let Some(lost) = member.lost.take() {
+            wake.extend(self.rebalance(now));
+            return (News::Lost(lost.into_iter().collect()), wake);
+        }
+        if member.is_settled() {
+            return (News::Nothing { again_at: None }, wake);
+        }
+        let revoked: BTreeSet<_> = member.owned.difference(&member.target).cloned().collect();
+        if !revoked.is_empty() {
+            member.revoking.clone_from(&revoked);
+            return (News::Revoked(revoked.into_iter().collect()), wake);
+        }
+        let free = self.free_for(id);
+        if free.is_empty() {
+            return (News::Nothing { again_at: self.next_deadline() }, wake);
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            member.owned.extend(free.iter().cloned());
+        }
+        (News::Assigned(free), wake)
+    }
+
+    /// Finishes the revocation that the member's last poll told it of.
+    fn give_up(&mut self, id: MemberId, now: Duration) -> Vec<MemberId> {
+        let Some(member) = self.members.get_mut(&id) else { return Vec::new() };
+        member.last_poll = now;
+        if member.revoking.is_empty() {
+            return Vec::new();
+        }
+        for partition in std::mem::take(&mut member.revoking) {
+            member.owned.remove(&partition);
+        }
+        member.awaited_since = None;
+        member.note_awaited(now);
+        self.unsettled()
+    }
+
+    /// Takes everything from members that others wait for and that have been silent for their time-out.
+    fn expel_silent(&mut self, now: Duration) -> Vec<MemberId> {
+        let mut expelled = false;
+        for member in self.members.values_mut() {
+            if member.deadline().is_some_and(|deadline| deadline <= now) {
+                member.lost = Some(std::mem::take(&mut member.owned));
+                member.target.clear();
+                member.revoking.clear();
+                member.awaited_since = None;
+                expelled = true;
+            }
+        }
+        if expelled { self.rebalance(now) } else { Vec::new() }
+    }
+
+    /// What the member shall own, does not own yet, and nobody else owns.
+    fn free_for(&self, id: MemberId) -> Vec<TopicPartition> {
+        let Some(member) = self.members.get(&id) else { return Vec::new() };
+        let others = || self.members.iter().filter(|(other, _)| **other != id).map(|(_, member)| member);
+        member
+            .target
+            .difference(&member.owned)
+            .filter(|partition| others().all(|other| !other.owned.contains(*partition)))
+            .cloned()
+            .collect()
+    }
+
+    fn unsettled(&self) -> Vec<MemberId> {
+        self.members.iter().filter(|(_, member)| !member.is_settled()).map(|(id, _)| *id).collect()
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.members.values().filter_map(Member::deadline).min()
+    }
+}

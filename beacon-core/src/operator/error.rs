@@ -1,0 +1,39 @@
+//! What an operator's error asks the engine to do.
+
+use crate::codec::CodecError;
+use crate::state::StateError;
+
+/// The result of one operator in one step.
+pub type OpResult = Result<(), OpError>;
+
+/// What to do with the record at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum OpError {
+    /// Take this step back, put the record into the dead letters with this reason, and go on: the record itself is
+    /// wrong, and doing it again would not help.
+    #[error("{0}")]
+    DeadLetter(String),
+    /// Take the commit at hand back and do it again in a while: something outside is missing for now.
+    #[error("{0}")]
+    Retry(String),
+    /// Stop the task: going on would do damage. A person must look.
+    #[error("{0}")]
+    Stop(String),
+    /// State could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl OpError {
+    /// The record is wrong; the reason goes into its dead letter.
+    pub fn dead_letter(reason: impl std::fmt::Display) -> Self {
+        Self::DeadLetter(reason.to_string())
+    }
+}
+
+impl From<CodecError> for OpError {
+    /// Bytes of a record that cannot be read will not get better: dead letter.
+    fn from(error: CodecError) -> Self {
+        Self::DeadLetter(error.to_string())
+    }
+}

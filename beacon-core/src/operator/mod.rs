@@ -1,0 +1,17 @@
+//! What a job is made of: keyed operators, and the step they run in.
+//!
+//! A *step* is one record or one due timer going through a task's operators. It reads state, sets timers and emits;
+//! everything it does is kept or taken back as one. What it deliberately cannot do: ask a clock, block, or reach the
+//! log.
+
+mod context;
+mod error;
+mod port;
+mod process;
+mod step;
+
+pub use context::{BroadcastCtx, Ctx};
+pub use error::{OpError, OpResult};
+pub use port::{Port, Receiver};
+pub use process::{BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, TimerTarget};
+pub use step::{Call, Outgoing, RecordMeta, Step};

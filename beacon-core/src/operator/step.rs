@@ -1,0 +1,241 @@
+//! Everything one step of a task can reach.
+
+use std::sync::Arc;
+
+use super::OpError;
+use crate::codec::key_hash;
+use crate::log::Header;
+use crate::log::Offset;
+use crate::state::layout::{self, CALLS, WATERMARKS};
+use crate::state::{StateError, TaskState};
+use crate::time::{EventTime, ProcessingTime, TimeDomain};
+use crate::timer::TimerQueue;
+
+/// Where the record at hand was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMeta {
+    /// Full name of its topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: EventTime,
+}
+
+/// A record a step wants to be written, if the step is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Full name of the topic.
+    pub topic: Arc<str>,
+    /// `None`: by the key.
+    pub partition: Option<u32>,
+    /// Key bytes.
+    pub key: Option<Vec<u8>>,
+    /// Value bytes; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Vec<Header>,
+    /// The record's timestamp.
+    pub timestamp: EventTime,
+}
+
+/// A request to the world outside, made after the commit that asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The operator that asks.
+    pub operator: u32,
+    /// The key it asks for.
+    pub key: Vec<u8>,
+    /// The request's own name under that key.
+    pub id: Vec<u8>,
+    /// Its bytes.
+    pub request: Vec<u8>,
+}
+
+/// State, timers, clocks and outputs of a task during one step.
+pub struct Step {
+    /// The task's state.
+    pub(crate) state: TaskState,
+    pub(crate) processing_timers: TimerQueue,
+    pub(crate) event_timers: TimerQueue,
+    now: ProcessingTime,
+    watermark: Option<EventTime>,
+    partition: u32,
+    partitions: u32,
+    record: Option<RecordMeta>,
+    outgoing: Vec<Outgoing>,
+    calls: Vec<Call>,
+}
+
+impl Step {
+    /// The steps of the task of `partition` among `partitions`.
+    pub fn new(state: TaskState, partition: u32, partitions: u32) -> Self {
+        Self {
+            state,
+            processing_timers: TimerQueue::new(TimeDomain::Processing),
+            event_timers: TimerQueue::new(TimeDomain::Event),
+            now: ProcessingTime::default(),
+            watermark: None,
+            partition,
+            partitions,
+            record: None,
+            outgoing: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Begins a step: the wall clock's one reading, and the record if it is one.
+    pub fn begin(&mut self, now: ProcessingTime, record: Option<RecordMeta>) {
+        // A clock set back must not move time back under operators.
+        self.now = self.now.max(now);
+        self.record = record;
+    }
+
+    /// Keeps what the step did and hands out what it wants to send and ask.
+    pub fn keep(&mut self) -> (std::vec::Drain<'_, Outgoing>, std::vec::Drain<'_, Call>) {
+        self.state.keep_step();
+        (self.outgoing.drain(..), self.calls.drain(..))
+    }
+
+    /// Takes back what the step did.
+    pub fn undo(&mut self) {
+        self.state.undo_step();
+        self.processing_timers.forget();
+        self.event_timers.forget();
+        self.outgoing.clear();
+        self.calls.clear();
+    }
+
+    /// Takes back everything since the last commit.
+    pub fn drop_pending(&mut self) {
+        self.undo();
+        self.state.drop_pending();
+        self.watermark = None;
+    }
+
+    /// The wall clock, read once for this step.
+    pub fn now(&self) -> ProcessingTime {
+        self.now
+    }
+
+    /// The task's event time: no earlier record is expected. `None` before the first record with event time.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.watermark
+    }
+
+    /// The key group of a key that belongs to this task.
+    ///
+    /// # Errors
+    /// [`OpError::DeadLetter`] when the key belongs to another task: its records came in the wrong partition, and its
+    /// state here would be one of several.
+    pub(super) fn key_group(&self, key: &[u8]) -> Result<u16, OpError> {
+        let hash = key_hash(key);
+        let expected = hash % self.partitions;
+        if expected != self.partition {
+            return Err(OpError::DeadLetter(format!(
+                "the record's key belongs to partition {expected} of {} (murmur2), but it stands in partition {}; \
+                 let its producer use Kafka's default partitioner, or re-key it with key_by",
+                self.partitions, self.partition
+            )));
+        }
+        Ok(layout::group_of_hash(hash))
+    }
+
+    /// Partition count of the application.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// The record at hand; `None` in a timer's step.
+    pub fn record(&self) -> Option<&RecordMeta> {
+        self.record.as_ref()
+    }
+
+    /// The time an output of this step carries: its record's, or the wall clock's.
+    pub fn output_time(&self) -> EventTime {
+        self.record
+            .as_ref()
+            .map_or(EventTime::from_millis(self.now.as_millis()), |record| record.timestamp)
+    }
+
+    /// Wants a record written.
+    pub fn send(&mut self, outgoing: Outgoing) {
+        self.outgoing.push(outgoing);
+    }
+
+    /// Notes a call, durably: it is made after the commit, and again after every restart until it was answered.
+    pub fn call(&mut self, call: Call) {
+        self.state.put(&call_key(call.operator, &call.key, &call.id), call.request.clone());
+        self.calls.push(call);
+    }
+
+    /// Ends a call. `false`: it was answered before, and this answer is to be ignored.
+    pub fn answered(&mut self, operator: u32, key: &[u8], id: &[u8]) -> Result<bool, StateError> {
+        let entry = call_key(operator, key, id);
+        let open = self.state.get(&entry)?.is_some();
+        if open {
+            self.state.delete(&entry);
+        }
+        Ok(open)
+    }
+
+    /// Calls without an answer yet, in key order.
+    pub fn open_calls(&self) -> Result<Vec<Call>, StateError> {
+        let entries = self.state.entries(&[CALLS])?;
+        Ok(entries
+            .into_iter()
+            .filter_map(|(rest, request)| {
+                let entry = [&[CALLS], rest.as_slice()].concat();
+                let (operator, key, id) = layout::split_keyed(&entry)?;
+                Some(Call { operator, key: key.to_vec(), id: id.to_vec(), request })
+            })
+            .collect())
+    }
+
+    /// Moves the event time of one input forward; the task's is the earliest of all inputs that have one.
+    ///
+    /// The input's time is state: it survives a restart and never goes back.
+    pub(crate) fn observe_event_time(&mut self, input: u32, inputs: &[u32], at: EventTime) -> Result<(), StateError> {
+        let key = watermark_key(input);
+        let before = read_watermark(&self.state, &key)?;
+        if before.is_some_and(|before| before >= at) {
+            if self.watermark.is_some() {
+                return Ok(());
+            }
+        } else {
+            self.state.put(&key, crate::codec::Codec::to_bytes(&at));
+        }
+        let mut earliest = at;
+        for other in inputs {
+            match read_watermark(&self.state, &watermark_key(*other))? {
+                Some(time) => earliest = earliest.min(time),
+                None => return Ok(()),
+            }
+        }
+        self.watermark = self.watermark.max(Some(earliest));
+        Ok(())
+    }
+}
+
+fn watermark_key(input: u32) -> Vec<u8> {
+    [&[WATERMARKS], input.to_be_bytes().as_slice()].concat()
+}
+
+fn read_watermark(state: &TaskState, key: &[u8]) -> Result<Option<EventTime>, StateError> {
+    state
+        .get(key)?
+        .map(|bytes| {
+            crate::codec::Codec::decode(&bytes)
+                .map_err(|source| StateError::Codec { store: "watermarks".into(), source })
+        })
+        .transpose()
+}
+
+fn call_key(operator: u32, key: &[u8], id: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(key.len() + id.len() + 11);
+    layout::keyed_prefix(&mut entry, CALLS, operator, layout::key_group(key), key);
+    entry.extend_from_slice(id);
+    entry
+}

@@ -1,0 +1,76 @@
+//! Settings of a running application.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::TopicSpec;
+
+/// Where tasks keep their committed state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateLocation {
+    /// In memory; read back from the changelog at every start. For tests and small states.
+    Memory,
+    /// In a directory of this machine, one RocksDB a task. Only one process may use it. Losing it costs time, never
+    /// data: it is a copy of the changelog.
+    Directory(PathBuf),
+}
+
+/// Settings of one process's part of an application.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Partition count of the application: of its internal topics, its changelog, and every input that keeps its key.
+    /// More: more parallelism and more files. A power of two can be doubled later without reprocessing.
+    pub partitions: u32,
+    /// Stream threads of this process. More than cores gains nothing.
+    pub threads: u32,
+    /// This process among those of the application: unique, and the same after a restart. It makes up the
+    /// transactional ids and the static membership, so two processes with one ordinal fence each other.
+    pub instance: String,
+    /// Where committed state is kept.
+    pub state: StateLocation,
+    /// Topics to make before the start, if they do not exist: those the job shares with others.
+    pub topics: Vec<TopicSpec>,
+    /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
+    /// after a crash; longer: fewer commits. Usable from 10 ms. Default 100 ms.
+    pub commit_interval: Duration,
+    /// Pending state bytes of a thread that force a commit. Default 16 MiB.
+    pub commit_bytes: usize,
+    /// Whether to commit at once when there is nothing more to read, rather than wait for the interval. Default true:
+    /// lowest latency; costs one commit for each lull.
+    pub commit_when_idle: bool,
+    /// Committed bytes after which a task's state is flushed to disk: bounds the tail that is read after a crash.
+    /// Default 32 MiB.
+    pub flush_bytes: usize,
+    /// Age after which it is flushed. Default 30 s.
+    pub flush_interval: Duration,
+    /// Calls a thread has under way at once. Default 1,024.
+    pub calls_in_flight: usize,
+    /// See [`crate::log::SessionConfig::session_timeout`].
+    pub session_timeout: Duration,
+    /// See [`crate::log::SessionConfig::transaction_timeout`].
+    pub transaction_timeout: Duration,
+    /// How long to wait after an aborted commit or a refused join before the next try. Default 200 ms.
+    pub retry_backoff: Duration,
+}
+
+impl AppConfig {
+    /// Defaults for an application of `partitions` partitions: one thread, instance 0, state in memory.
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            partitions,
+            threads: 1,
+            instance: "0".to_owned(),
+            state: StateLocation::Memory,
+            topics: Vec::new(),
+            commit_interval: Duration::from_millis(100),
+            commit_bytes: 16 << 20,
+            commit_when_idle: true,
+            flush_bytes: 32 << 20,
+            flush_interval: Duration::from_secs(30),
+            calls_in_flight: 1024,
+            session_timeout: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(10),
+            retry_backoff: Duration::from_millis(200),
+        }
+    }
+}

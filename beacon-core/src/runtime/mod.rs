@@ -1,0 +1,19 @@
+//! Runs a topology over a log: stream threads, commits, restore, calls.
+//!
+//! Each thread owns one session of the log and the tasks of the partitions it was given; nothing is shared between
+//! threads but memory for caches. This is the only place of the engine that reads the clock, spawns threads and waits.
+//!
+//! Invariant: a task's store changes only after the log has said "committed", and only by what was in that commit.
+
+mod app;
+mod calls;
+mod commit;
+mod config;
+mod restore;
+mod stats;
+mod stores;
+mod thread;
+
+pub use app::{App, AppError, AppStatus};
+pub use config::{AppConfig, StateLocation};
+pub use stats::{Stats, StatsSnapshot};

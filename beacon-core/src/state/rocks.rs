@@ -1,0 +1,126 @@
+//! Task state on disk: RocksDB without its write-ahead log, since the changelog is one.
+//!
+//! One column family, so that a flush is atomic: after a crash the disk holds the state after a prefix of the writes,
+//! and the changelog offset stored in the same writes says which.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+
+use super::{Change, StateError, Store};
+
+/// Memory shared by all stores of a process.
+#[derive(Clone)]
+pub struct RocksMemory {
+    cache: Cache,
+    write_buffer_bytes: usize,
+}
+
+impl RocksMemory {
+    /// A block cache of `cache_bytes` for all stores, and up to two write buffers of `write_buffer_bytes` per store.
+    ///
+    /// A larger cache saves reads; larger write buffers save compaction and lengthen the changelog tail that is read
+    /// after a crash.
+    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
+        Self { cache: Cache::new_lru_cache(cache_bytes), write_buffer_bytes }
+    }
+}
+
+impl Default for RocksMemory {
+    fn default() -> Self {
+        Self::new(64 << 20, 8 << 20)
+    }
+}
+
+/// One task's RocksDB.
+pub struct RocksStore {
+    db: DB,
+    path: PathBuf,
+    write_options: WriteOptions,
+}
+
+impl RocksStore {
+    /// Opens the store in `path`, making the directory when it is missing.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when another process has it; [`StateError::Store`] with the path otherwise. State is
+    /// safe in the changelog: a damaged directory may be removed and is then restored.
+    pub fn open(path: &Path, memory: &RocksMemory) -> Result<Self, StateError> {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&memory.cache);
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_block_based_table_factory(&blocks);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(memory.write_buffer_bytes);
+        options.set_max_write_buffer_number(2);
+        options.set_max_open_files(256);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1 << 20);
+        options.set_max_background_jobs(2);
+        options.set_level_compaction_dynamic_level_bytes(true);
+        let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
+        let mut write_options = WriteOptions::default();
+        write_options.disable_wal(true);
+        Ok(Self { db, path: path.to_owned(), write_options })
+    }
+
+    fn error(&self, error: &rocksdb::Error) -> StateError {
+        store_error(&self.path, error)
+    }
+}
+
+fn store_error(path: &Path, error: &rocksdb::Error) -> StateError {
+    let text = format!("{}: {error}", path.display());
+    let message = error.to_string();
+    if message.contains("No space left") {
+        StateError::Full(text)
+    } else if message.contains("While lock file") || message.contains("lock hold by current process") {
+        StateError::Locked(format!("{text}; stop the other process or give this one a state directory of its own"))
+    } else {
+        StateError::Store(text)
+    }
+}
+
+impl Store for RocksStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.db.get(key).map_err(|error| self.error(&error))
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StateError> {
+        let mut options = rocksdb::ReadOptions::default();
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        for entry in self.db.iterator_opt(IteratorMode::From(from, Direction::Forward), options) {
+            let (key, value) = entry.map_err(|error| self.error(&error))?;
+            if to.is_some_and(|to| key.as_ref() >= to) || !visitor(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        for change in changes {
+            match change {
+                Change::Put(key, value) => batch.put(key, value),
+                Change::Delete(key) => batch.delete(key),
+            }
+        }
+        self.db.write_opt(batch, &self.write_options).map_err(|error| self.error(&error))
+    }
+
+    fn flush(&mut self) -> Result<(), StateError> {
+        self.db.flush().map_err(|error| self.error(&error))
+    }
+}

@@ -1,0 +1,50 @@
+//! The store contract: an ordered map of bytes that is written once per commit.
+
+use super::Change;
+
+/// Why state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The disk or the store's files failed; the message names the path.
+    #[error("state store: {0}")]
+    Store(String),
+    /// No room left on the device; free space and the task goes on from the log.
+    #[error("state store: no space left on device: {0}")]
+    Full(String),
+    /// Another process has the task's directory open.
+    #[error("state directory is in use: {0}")]
+    Locked(String),
+    /// Stored bytes are not of the type the program reads now.
+    #[error("state `{store}`: {source}")]
+    Codec {
+        /// The state's name.
+        store: String,
+        /// What is wrong with the bytes.
+        #[source]
+        source: crate::codec::CodecError,
+    },
+}
+
+/// An ordered map of bytes holding the committed state of one task.
+///
+/// `write` is atomic and ordered: after a crash the store holds the state after some prefix of the writes, which
+/// [`Store::flush`] makes a long one.
+pub trait Store {
+    /// The value at `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Visits entries from `from` (inclusive) to `to` (exclusive; `None`: to the end) in key order until the visitor
+    /// answers `false`.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StateError>;
+
+    /// Applies all changes as one.
+    fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError>;
+
+    /// Makes what was written so far survive a crash of the machine; without it, a prefix may.
+    fn flush(&mut self) -> Result<(), StateError>;
+}

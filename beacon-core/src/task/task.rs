@@ -1,0 +1,418 @@
+//! The task itself.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ChangelogError, Positions, TaskError, decode_chunk, encode_chunks};
+use crate::codec::Codec;
+use crate::log::{Offset, RecordRef, TopicPartition};
+use crate::operator::{Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimerTarget};
+use crate::state::layout::{META, TIMERS, is_logged};
+use crate::state::{Change, StateError, Store, TaskState};
+use crate::time::{EventTime, ProcessingTime};
+use crate::timer::TimerQueue;
+use crate::topology::{RawRecord, RawSource, Topology};
+
+/// Which task of its application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TaskId {
+    /// The task of a partition of the application: has state.
+    Keyed(u32),
+    /// Inputs with another partition count feed stateless steps only: no state, no timers.
+    Stateless(u32),
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keyed(partition) => write!(f, "{partition}"),
+            Self::Stateless(partition) => write!(f, "stateless-{partition}"),
+        }
+    }
+}
+
+/// What a task needs to know of its application.
+#[derive(Clone, Debug)]
+pub struct TaskSettings {
+    /// Which task it is.
+    pub id: TaskId,
+    /// Partition count of the application.
+    pub partitions: u32,
+}
+
+struct Input {
+    topic: Arc<str>,
+    source: Rc<dyn RawSource>,
+    event_time: Option<Duration>,
+    number: u32,
+}
+
+/// One task. See the module's documentation.
+pub struct Task {
+    id: TaskId,
+    changelog: TopicPartition,
+    dead_letters: Option<Arc<str>>,
+    inputs: Vec<Input>,
+    event_time_inputs: Vec<u32>,
+    timers: HashMap<u32, Rc<dyn TimerTarget>>,
+    step: Step,
+    /// How far each input has been read.
+    pub positions: Positions,
+    /// Calls to make once the commit at hand went through.
+    calls: Vec<Call>,
+    changelog_end: Option<Offset>,
+    /// Logged bytes applied since the last flush.
+    unflushed: usize,
+    /// Something beside state and positions waits for the commit.
+    sent: bool,
+}
+
+impl Task {
+    /// A task over its store, which holds what an earlier run left there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn new(topology: &Topology, settings: &TaskSettings, store: Box<dyn Store>) -> Result<Self, TaskError> {
+        let assembly = topology.assemble();
+        let inputs: Vec<_> = assembly
+            .sources
+            .iter()
+            .map(|(topic, source)| {
+                let spec = topology.sources().iter().find(|spec| spec.topic == *topic);
+                Input {
+                    topic: Arc::clone(topic),
+                    source: Rc::clone(source),
+                    event_time: spec.and_then(|spec| spec.event_time),
+                    number: crate::state::layout::name_id(topic),
+                }
+            })
+            .collect();
+        let partition = match settings.id {
+            TaskId::Keyed(partition) | TaskId::Stateless(partition) => partition,
+        };
+        let state = TaskState::new(store);
+        let changelog_end = read_changelog_end(&state)?;
+        Ok(Self {
+            id: settings.id,
+            changelog: TopicPartition::new(topology.changelog(), partition),
+            dead_letters: topology.dead_letters().cloned(),
+            event_time_inputs: inputs.iter().filter(|i| i.event_time.is_some()).map(|i| i.number).collect(),
+            inputs,
+            timers: assembly.timers,
+            step: Step::new(state, partition, settings.partitions),
+            positions: Positions::default(),
+            calls: Vec::new(),
+            changelog_end,
+            unflushed: 0,
+            sent: false,
+        })
+    }
+
+    /// Which task it is.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Where its changes are logged.
+    pub fn changelog(&self) -> &TopicPartition {
+        &self.changelog
+    }
+
+    /// The changelog offset its store reflects: replay goes on from here. `None`: the store is empty, from the start.
+    pub fn changelog_end(&self) -> Option<Offset> {
+        self.changelog_end
+    }
+
+    /// Applies one record of the changelog to the store: restore.
+    ///
+    /// # Errors
+    /// [`TaskError::Changelog`] when the bytes are no changelog record; the store's.
+    pub fn replay(&mut self, offset: Offset, value: &[u8]) -> Result<(), TaskError> {
+        let state = &mut self.step.state;
+        for change in decode_chunk(value)? {
+            let (Change::Put(key, _) | Change::Delete(key)) = change;
+            if key.first() == Some(&TIMERS) {
+                let deadline = match change {
+                    Change::Put(_, value) => Some(i64::decode(value).map_err(|e| ChangelogError(e.to_string()))?),
+                    Change::Delete(_) => None,
+                };
+                TimerQueue::replay(state, key, deadline)?;
+            }
+            match change {
+                Change::Put(key, value) => state.put(key, value.to_vec()),
+                Change::Delete(key) => state.delete(key),
+            }
+        }
+        state.keep_step();
+        self.changelog_end = Some(offset + 1);
+        if state.pending_bytes() >= 1 << 20 {
+            self.apply_replayed()?;
+        }
+        Ok(())
+    }
+
+    /// Ends a restore, which read everything before `end`: what was replayed is in the store, timers are known.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn finish_replay(&mut self, end: Offset) -> Result<(), TaskError> {
+        self.changelog_end = Some(end.max(self.changelog_end.unwrap_or(0)));
+        self.apply_replayed()?;
+        self.step.drop_pending();
+        Ok(())
+    }
+
+    fn apply_replayed(&mut self) -> Result<(), StateError> {
+        if let Some(end) = self.changelog_end {
+            self.step.state.put(&[META], end.to_bytes());
+        }
+        self.unflushed += self.step.state.pending_bytes();
+        self.step.state.apply()
+    }
+
+    /// Calls that were not answered before the restart: to be made again.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open_calls(&self) -> Result<Vec<Call>, StateError> {
+        self.step.open_calls()
+    }
+
+    /// Runs one record. What it wants sent goes to `send`, before this returns.
+    ///
+    /// # Errors
+    /// See [`TaskError`]; after any of them the pending commit must be dropped.
+    pub fn feed(
+        &mut self,
+        record: RecordRef<'_>,
+        now: ProcessingTime,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let Some(input) = self
+            .inputs
+            .iter()
+            .find(|input| Arc::ptr_eq(&input.topic, record.topic) || input.topic == *record.topic)
+        else {
+            return Ok(());
+        };
+        let timestamp = EventTime::from_millis(record.timestamp_ms);
+        self.step.begin(
+            now,
+            Some(RecordMeta {
+                topic: Arc::clone(record.topic),
+                partition: record.partition,
+                offset: record.offset,
+                timestamp,
+            }),
+        );
+        if let Some(lateness) = input.event_time {
+            self.step.observe_event_time(input.number, &self.event_time_inputs, timestamp - lateness)?;
+        }
+        let raw = RawRecord { key: record.key, value: record.value };
+        let result = input.source.feed(raw, &mut self.step);
+        let at = || format!("{}/{}@{}", record.topic, record.partition, record.offset);
+        self.settle(result, &at, (record.key, record.value), send)?;
+        self.positions.advance(&record.topic_partition(), record.offset);
+        self.fire_event_timers(send)
+    }
+
+    fn fire_event_timers(
+        &mut self,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        if let Some(watermark) = self.step.watermark() {
+            while let Some(timer) = self.step.event_timers.pop_due(&mut self.step.state, watermark.as_millis())? {
+                self.step.state.keep_step();
+                self.fire(&timer, send)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fires processing-time timers that are due, earliest first, at most `limit`. Returns how many.
+    ///
+    /// # Errors
+    /// As [`Task::feed`].
+    pub fn fire_timers(
+        &mut self,
+        now: ProcessingTime,
+        limit: usize,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<usize, TaskError> {
+        let mut fired = 0;
+        while fired < limit {
+            let Some(timer) = self.step.processing_timers.pop_due(&mut self.step.state, now.as_millis())? else {
+                break;
+            };
+            // Taking the timer is a step of its own: what the operator does may be taken back, the timer is used up.
+            self.step.state.keep_step();
+            self.step.begin(now, None);
+            self.fire(&timer, send)?;
+            fired += 1;
+        }
+        Ok(fired)
+    }
+
+    fn fire(
+        &mut self,
+        timer: &crate::timer::Timer,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let at = || format!("task {}, a timer due at {} ms", self.id, timer.deadline_ms);
+        let result = match self.timers.get(&timer.operator) {
+            Some(target) => target.fire(timer, &mut self.step),
+            None => Err(OpError::Stop(
+                "a stored timer belongs to an operator that this version of the program does not have".into(),
+            )),
+        };
+        let at = at();
+        self.settle(result, &|| at.clone(), (Some(&timer.key), None), send)
+    }
+
+    /// Keeps or takes back a step, by its result.
+    fn settle(
+        &mut self,
+        result: OpResult,
+        at: &dyn Fn() -> String,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        match result {
+            Ok(()) => {}
+            Err(OpError::DeadLetter(reason)) => {
+                self.step.undo();
+                let Some(topic) = &self.dead_letters else {
+                    let reason = format!("{reason} (and the job has no topic for dead letters)");
+                    return Err(TaskError::Stop { at: at(), reason });
+                };
+                tracing::warn!(source = at(), reason, "record goes to the dead letters");
+                let headers = vec![
+                    ("beacon.error".to_owned(), reason.into_bytes()),
+                    ("beacon.source".to_owned(), at().into_bytes()),
+                    ("beacon.application-task".to_owned(), format!("{} {}", self.changelog.topic, self.id).into_bytes()),
+                ];
+                self.step.send(Outgoing {
+                    topic: Arc::clone(topic),
+                    partition: None,
+                    key: key.map(<[u8]>::to_vec),
+                    value: value.map(<[u8]>::to_vec),
+                    headers,
+                    timestamp: self.step.output_time(),
+                });
+            }
+            Err(OpError::Retry(reason)) => return Err(TaskError::Retry { at: at(), reason }),
+            Err(OpError::Stop(reason)) => return Err(TaskError::Stop { at: at(), reason }),
+            Err(OpError::State(error)) => return Err(error.into()),
+        }
+        let (outgoing, calls) = self.step.keep();
+        self.calls.extend(calls);
+        for record in outgoing {
+            self.sent = true;
+            send(record)?;
+        }
+        Ok(())
+    }
+
+    /// When the next processing-time timer is due.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn next_timer(&mut self) -> Result<Option<ProcessingTime>, StateError> {
+        let next = self.step.processing_timers.next_deadline(&self.step.state)?;
+        Ok(next.map(ProcessingTime::from_millis))
+    }
+
+    /// Whether there is anything to commit.
+    pub fn is_dirty(&self) -> bool {
+        self.sent || self.positions.moved() || self.step.state.is_dirty()
+    }
+
+    /// Bytes of state waiting for the commit.
+    pub fn pending_bytes(&self) -> usize {
+        self.step.state.pending_bytes()
+    }
+
+    /// Hands out the changelog records of the commit at hand, and the offsets that belong to it.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn seal(
+        &mut self,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<Vec<(TopicPartition, Offset)>, TaskError> {
+        let (topic, partition) = (Arc::clone(&self.changelog.topic), self.changelog.partition);
+        let timestamp = EventTime::from_millis(self.step.now().as_millis());
+        encode_chunks(self.step.state.logged_changes(), |chunk| {
+            send(Outgoing {
+                topic: Arc::clone(&topic),
+                partition: Some(partition),
+                key: None,
+                value: Some(chunk),
+                headers: Vec::new(),
+                timestamp,
+            })
+        })?;
+        Ok(self.positions.to_commit())
+    }
+
+    /// The commit went through: state becomes what the steps wrote. `ends` are the offsets after the records written
+    /// in it. Returns the calls to make now.
+    ///
+    /// # Errors
+    /// The store's. The commit stands in the log: drop the task and restore it.
+    pub fn committed(&mut self, ends: &[(TopicPartition, Offset)]) -> Result<Vec<Call>, StateError> {
+        if let Some((_, end)) = ends.iter().find(|(partition, _)| *partition == self.changelog) {
+            self.changelog_end = Some(*end);
+            self.step.state.put(&[META], end.to_bytes());
+        }
+        self.unflushed += self.step.state.pending_bytes();
+        self.step.state.apply()?;
+        self.positions.committed();
+        self.sent = false;
+        Ok(std::mem::take(&mut self.calls))
+    }
+
+    /// The commit was dropped: everything is as after the last one. Returns where to read from again.
+    pub fn dropped(&mut self) -> Vec<(TopicPartition, Offset)> {
+        self.step.drop_pending();
+        self.calls.clear();
+        self.sent = false;
+        self.positions.rewind()
+    }
+
+    /// Bytes applied since the last flush: the length of the tail that a crash makes us read again.
+    pub fn unflushed_bytes(&self) -> usize {
+        self.unflushed
+    }
+
+    /// Makes committed state survive a crash of the machine.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn flush(&mut self) -> Result<(), StateError> {
+        self.step.state.flush()?;
+        self.unflushed = 0;
+        Ok(())
+    }
+
+    /// All logged state, as bytes: for tests and simulation to compare.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+        let entries = self.step.state.entries(&[])?;
+        Ok(entries.into_iter().filter(|(key, _)| is_logged(key)).collect())
+    }
+}
+
+fn read_changelog_end(state: &TaskState) -> Result<Option<Offset>, StateError> {
+    state
+        .get(&[META])?
+        .map(|bytes| {
+            Offset::decode(&bytes).map_err(|source| StateError::Codec { store: "changelog offset".into(), source })
+        })
+        .transpose()
+}

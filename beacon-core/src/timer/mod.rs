@@ -1,0 +1,14 @@
+//! Timers per key: set, moved, cancelled, fired in the order of their deadlines.
+//!
+//! Each timer is one entry by key (its deadline; in the changelog) and one entry in an index ordered by deadline
+//! (derived, on this disk only). A bounded cache holds the earliest timers, so that asking for the next one reads
+//! nothing, and a cursor remembers how far the index is known to be empty, so that a million set-and-cancelled timers
+//! leave no trail of tombstones to scan.
+//!
+//! Invariant: the cache holds exactly the entries of the index below its horizon.
+
+mod queue;
+mod tag;
+
+pub use queue::{Timer, TimerQueue};
+pub use tag::TimerTag;

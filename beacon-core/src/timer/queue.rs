@@ -1,0 +1,263 @@
+//! The queue: by-key entries, deadline index, cache of the earliest.
+
+use std::collections::BTreeSet;
+
+use crate::codec::Codec;
+use crate::state::layout::{self, TIMER_INDEX, TIMERS};
+use crate::state::{StateError, TaskState};
+use crate::time::TimeDomain;
+
+/// A timer that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// The operator it belongs to.
+    pub operator: u32,
+    /// The key it was set for.
+    pub key: Vec<u8>,
+    /// The operator's number for it.
+    pub tag: u8,
+    /// Milliseconds since the epoch.
+    pub deadline_ms: i64,
+}
+
+/// How many timers of each domain are kept in memory.
+const CACHE: usize = 4096;
+
+/// The timers of one task and one time domain.
+#[derive(Debug)]
+pub struct TimerQueue {
+    domain: TimeDomain,
+    /// Index keys of the earliest timers.
+    cache: BTreeSet<Vec<u8>>,
+    /// Index keys below this are all in the cache; at and above it they are only in the index. `None`: all are in the
+    /// cache.
+    horizon: Option<Vec<u8>>,
+    capacity: usize,
+}
+
+impl TimerQueue {
+    /// A queue over the timers in `state`.
+    pub fn new(domain: TimeDomain) -> Self {
+        let mut queue = Self { domain, cache: BTreeSet::new(), horizon: None, capacity: CACHE };
+        queue.forget();
+        queue
+    }
+
+    /// Forgets what is cached: the state below was changed by somebody else (restore, dropped writes).
+    pub fn forget(&mut self) {
+        self.cache.clear();
+        self.horizon = Some(self.index_start());
+    }
+
+    fn domain_byte(&self) -> u8 {
+        match self.domain {
+            TimeDomain::Processing => 0,
+            TimeDomain::Event => 1,
+        }
+    }
+
+    fn index_start(&self) -> Vec<u8> {
+        vec![TIMER_INDEX, self.domain_byte()]
+    }
+
+    fn by_key(&self, operator: u32, key: &[u8], tag: u8) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(key.len() + 13);
+        layout::keyed_prefix(&mut bytes, TIMERS, operator, layout::key_group(key), key);
+        bytes.extend_from_slice(&[self.domain_byte(), tag]);
+        bytes
+    }
+
+    fn index_key(&self, deadline_ms: i64, by_key: &[u8]) -> Vec<u8> {
+        let mut bytes = self.index_start();
+        deadline_ms.encode(&mut bytes);
+        bytes.extend_from_slice(by_key);
+        bytes
+    }
+
+    /// When this timer is set to fire.
+    pub fn deadline(&self, state: &TaskState, operator: u32, key: &[u8], tag: u8) -> Result<Option<i64>, StateError> {
+        read_deadline(state, &self.by_key(operator, key, tag))
+    }
+
+    /// Sets the timer, or moves it.
+    pub fn set(
+        &mut self,
+        state: &mut TaskState,
+        operator: u32,
+        key: &[u8],
+        tag: u8,
+        deadline_ms: i64,
+    ) -> Result<(), StateError> {
+        let by_key = self.by_key(operator, key, tag);
+        match read_deadline(state, &by_key)? {
+            Some(old) if old == deadline_ms => return Ok(()),
+            Some(old) => self.remove_index(state, old, &by_key),
+            None => {}
+        }
+        state.put(&by_key, deadline_ms.to_bytes());
+        let index_key = self.index_key(deadline_ms, &by_key);
+        state.put(&index_key, Vec::new());
+        if self.horizon.as_ref().is_none_or(|horizon| index_key < *horizon) {
+            self.cache.insert(index_key);
+            if self.cache.len() > self.capacity {
+                self.horizon = self.cache.pop_last();
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels the timer; nothing happens when it is not set.
+    pub fn cancel(&mut self, state: &mut TaskState, operator: u32, key: &[u8], tag: u8) -> Result<(), StateError> {
+        let by_key = self.by_key(operator, key, tag);
+        if let Some(deadline_ms) = read_deadline(state, &by_key)? {
+            state.delete(&by_key);
+            self.remove_index(state, deadline_ms, &by_key);
+        }
+        Ok(())
+    }
+
+    fn remove_index(&mut self, state: &mut TaskState, deadline_ms: i64, by_key: &[u8]) {
+        let index_key = self.index_key(deadline_ms, by_key);
+        state.delete(&index_key);
+        self.cache.remove(&index_key);
+    }
+
+    /// The earliest deadline, if there is any timer.
+    pub fn next_deadline(&mut self, state: &TaskState) -> Result<Option<i64>, StateError> {
+        self.refill(state)?;
+        Ok(self.cache.first().and_then(|index_key| split_index(index_key)).map(|(deadline_ms, _)| deadline_ms))
+    }
+
+    /// Takes the earliest timer whose deadline is at or before `now_ms`; it is no longer set.
+    pub fn pop_due(&mut self, state: &mut TaskState, now_ms: i64) -> Result<Option<Timer>, StateError> {
+        self.refill(state)?;
+        let Some(index_key) = self.cache.first() else { return Ok(None) };
+        let Some((deadline_ms, by_key)) = split_index(index_key) else {
+            return Err(StateError::Store("an entry of the timer index is too short".into()));
+        };
+        if deadline_ms > now_ms {
+            return Ok(None);
+        }
+        let by_key = by_key.to_vec();
+        let Some((operator, key, [_, tag])) = layout::split_keyed(&by_key) else {
+            return Err(StateError::Store("an entry of the timer index is not a timer".into()));
+        };
+        let timer = Timer { operator, key: key.to_vec(), tag: *tag, deadline_ms };
+        state.delete(&by_key);
+        self.remove_index(state, deadline_ms, &by_key);
+        Ok(Some(timer))
+    }
+
+    /// Reads the next stretch of the index when the cache is empty but the index need not be.
+    fn refill(&mut self, state: &TaskState) -> Result<(), StateError> {
+        if !self.cache.is_empty() {
+            return Ok(());
+        }
+        let Some(horizon) = self.horizon.take() else { return Ok(()) };
+        let end = layout::prefix_end(&self.index_start());
+        let mut rest = None;
+        state.scan(&horizon, end.as_deref(), &mut |index_key, _| {
+            if self.cache.len() < self.capacity {
+                self.cache.insert(index_key.to_vec());
+                true
+            } else {
+                rest = Some(index_key.to_vec());
+                false
+            }
+        })?;
+        self.horizon = rest;
+        Ok(())
+    }
+
+    /// Brings the index in line with a by-key entry that a changelog changes: call it before the change is written.
+    ///
+    /// `key` is the entry's whole key, `deadline_ms` what it becomes.
+    pub fn replay(state: &mut TaskState, key: &[u8], deadline_ms: Option<i64>) -> Result<(), StateError> {
+        let Some((_, _, [domain, _])) = layout::split_keyed(key) else { return Ok(()) };
+        let queue = |domain| Self { domain, cache: BTreeSet::new(), horizon: None, capacity: 0 };
+        let queue = queue(if *domain == 0 { TimeDomain::Processing } else { TimeDomain::Event });
+        if let Some(old) = read_deadline(state, key)? {
+            state.delete(&queue.index_key(old, key));
+        }
+        if let Some(deadline_ms) = deadline_ms {
+            state.put(&queue.index_key(deadline_ms, key), Vec::new());
+        }
+        Ok(())
+    }
+}
+
+fn read_deadline(state: &TaskState, by_key: &[u8]) -> Result<Option<i64>, StateError> {
+    state
+        .get(by_key)?
+        .map(|bytes| i64::decode(&bytes).map_err(|source| StateError::Codec { store: "timers".into(), source }))
+        .transpose()
+}
+
+/// Deadline and by-key entry of an index key.
+fn split_index(index_key: &[u8]) -> Option<(i64, &[u8])> {
+    let deadline = index_key.get(2..10)?;
+    Some((i64::decode(deadline).ok()?, &index_key[10..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::state::MemoryStore;
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        Set(u8, i64),
+        Cancel(u8),
+        Pop(i64),
+        Apply,
+        Forget,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            4 => (0u8..20, 0i64..50).prop_map(|(key, at)| Action::Set(key, at)),
+            2 => (0u8..20).prop_map(Action::Cancel),
+            3 => (0i64..50).prop_map(Action::Pop),
+            1 => Just(Action::Apply),
+            1 => Just(Action::Forget),
+        ]
+    }
+
+    proptest! {
+        /// A tiny cache over the store fires what a plain map says, in the order of deadlines.
+        #[test]
+        fn fires_like_a_sorted_map(actions in proptest::collection::vec(action(), 0..120)) {
+            let mut state = TaskState::new(Box::new(MemoryStore::default()));
+            let mut queue = TimerQueue { capacity: 3, ..TimerQueue::new(TimeDomain::Processing) };
+            let mut model: BTreeMap<u8, i64> = BTreeMap::new();
+            for action in actions {
+                match action {
+                    Action::Set(key, at) => {
+                        queue.set(&mut state, 7, &[key], 1, at).expect("memory");
+                        model.insert(key, at);
+                    }
+                    Action::Cancel(key) => {
+                        queue.cancel(&mut state, 7, &[key], 1).expect("memory");
+                        model.remove(&key);
+                    }
+                    Action::Pop(now) => {
+                        let fired = queue.pop_due(&mut state, now).expect("memory");
+                        let earliest = model.values().min().copied().filter(|at| *at <= now);
+                        prop_assert_eq!(fired.as_ref().map(|timer| timer.deadline_ms), earliest);
+                        if let Some(timer) = fired {
+                            prop_assert_eq!(model.remove(&timer.key[0]), earliest);
+                        }
+                    }
+                    Action::Apply => state.apply().expect("memory"),
+                    Action::Forget => queue.forget(),
+                }
+                let next = queue.next_deadline(&state).expect("memory");
+                prop_assert_eq!(next, model.values().min().copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Building and checking a topology.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::assembly::{Assembly, NodeId};
+use super::call::{CallSite, RawCaller, Replies};
+use super::describe::{Drawing, Shape};
+use super::source::{Changed, ChangedSource, SourceSpec, Topic, ValueSource};
+use super::stream::Stream;
+use crate::codec::Codec;
+use crate::state::layout::name_id;
+
+/// Puts a task's part of one operator together.
+pub(super) type Blueprint = Arc<dyn Fn(&mut Assembly) + Send + Sync>;
+
+/// An operator as drawn and checked.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) inputs: Vec<NodeId>,
+    /// The topic it reads or writes.
+    pub(super) topic: Option<Arc<str>>,
+}
+
+/// A topic between two steps of the job, made by the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalTopic {
+    /// Full name.
+    pub name: Arc<str>,
+}
+
+pub(super) struct Plan {
+    pub(super) application: String,
+    pub(super) nodes: Vec<Node>,
+    pub(super) blueprints: Vec<Blueprint>,
+    pub(super) sources: Vec<SourceSpec>,
+    pub(super) internal: Vec<InternalTopic>,
+    pub(super) calls: BTreeMap<u32, CallSite>,
+    pub(super) dead_letters: Option<Arc<str>>,
+    pub(super) mistakes: Vec<String>,
+}
+
+impl Plan {
+    pub(super) fn add(&mut self, node: Node, blueprint: impl Fn(&mut Assembly) + Send + Sync + 'static) {
+        self.nodes.push(node);
+        self.blueprints.push(Arc::new(blueprint));
+    }
+
+    pub(super) fn next(&self) -> NodeId {
+        self.nodes.len()
+    }
+
+    pub(super) fn internal_topic(&mut self, name: &str, purpose: &str) -> Arc<str> {
+        let topic: Arc<str> = format!("{}-{name}-{purpose}", self.application).into();
+        self.internal.push(InternalTopic { name: Arc::clone(&topic) });
+        topic
+    }
+
+    /// The source topics whose records reach `node` without passing an internal topic must be partitioned like the
+    /// application.
+    pub(super) fn require_copartitioned(&mut self, node: NodeId) {
+        let mut reached = vec![node];
+        while let Some(id) = reached.pop() {
+            let node = &self.nodes[id];
+            if let (Shape::Source, Some(topic)) = (&node.shape, &node.topic) {
+                for source in self.sources.iter_mut().filter(|source| source.topic == *topic) {
+                    source.copartitioned = true;
+                }
+            }
+            reached.extend_from_slice(&node.inputs);
+        }
+    }
+}
+
+/// All mistakes of a topology at once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the topology of `{application}` cannot be built: {}", .mistakes.join("; "))]
+pub struct BuildErrors {
+    /// The application.
+    pub application: String,
+    /// Each mistake, with the name of the operator or topic.
+    pub mistakes: Vec<String>,
+}
+
+/// Collects sources, operators and sinks.
+pub struct TopologyBuilder {
+    pub(super) plan: Rc<RefCell<Plan>>,
+}
+
+impl TopologyBuilder {
+    /// A topology of the application with this name, which is the identity of its state and its consumer group.
+    pub fn new(application: impl Into<String>) -> Self {
+        Self {
+            plan: Rc::new(RefCell::new(Plan {
+                application: application.into(),
+                nodes: Vec::new(),
+                blueprints: Vec::new(),
+                sources: Vec::new(),
+                internal: Vec::new(),
+                calls: BTreeMap::new(),
+                dead_letters: None,
+                mistakes: Vec::new(),
+            })),
+        }
+    }
+
+    /// Where records go that an operator or codec refuses. Without it such a record stops the job.
+    pub fn dead_letters(&self, topic: impl Into<Arc<str>>) -> &Self {
+        self.plan.borrow_mut().dead_letters = Some(topic.into());
+        self
+    }
+
+    /// Reads the values of a topic; tombstones are skipped.
+    pub fn source<V: Codec + Clone + 'static>(&self, name: &str, topic: &Topic<V>) -> Stream<V> {
+        let topic_name = Arc::clone(topic.name());
+        self.add_source(name, topic.name(), move |assembly, node| {
+            let output = assembly.port(node);
+            assembly.add_source(&topic_name, Rc::new(ValueSource::<V> { output }));
+        })
+    }
+
+    /// Reads keys with their values or tombstones: compacted topics.
+    pub fn source_changes<V: Codec + Clone + 'static>(&self, name: &str, topic: &Topic<V>) -> Stream<Changed<V>> {
+        let topic_name = Arc::clone(topic.name());
+        self.add_source(name, topic.name(), move |assembly, node| {
+            let output = assembly.port(node);
+            assembly.add_source(&topic_name, Rc::new(ChangedSource::<V> { output }));
+        })
+    }
+
+    fn add_source<T>(
+        &self,
+        name: &str,
+        topic: &Arc<str>,
+        blueprint: impl Fn(&mut Assembly, NodeId) + Send + Sync + 'static,
+    ) -> Stream<T> {
+        let mut plan = self.plan.borrow_mut();
+        if plan.sources.iter().any(|source| source.topic == *topic) {
+            plan.mistakes.push(format!("source `{name}` reads {topic}, which another source reads; use its stream"));
+        }
+        plan.sources.push(SourceSpec {
+            name: name.to_owned(),
+            topic: Arc::clone(topic),
+            copartitioned: false,
+            event_time: None,
+        });
+        let node = plan.next();
+        plan.add(
+            Node {
+                name: name.to_owned(),
+                shape: Shape::Source,
+                inputs: Vec::new(),
+                topic: Some(Arc::clone(topic)),
+            },
+            move |assembly| blueprint(assembly, node),
+        );
+        Stream::new(Rc::clone(&self.plan), node)
+    }
+
+    /// Declares calls to the world outside and the stream of their replies. See [`Replies`].
+    pub fn replies<K, R>(&self, name: &str, caller: Arc<dyn RawCaller>) -> Replies<K, R>
+    where
+        K: Codec + Clone + 'static,
+        R: Codec + Clone + 'static,
+    {
+        Replies::declare(&self.plan, name, caller)
+    }
+
+    /// Checks everything and fixes the topology.
+    ///
+    /// # Errors
+    /// All mistakes at once: names used twice, topics read twice, names whose identities collide.
+    pub fn build(self) -> Result<Topology, BuildErrors> {
+        let plan = self.plan.borrow();
+        let mut mistakes = plan.mistakes.clone();
+        let mut seen = BTreeSet::new();
+        for node in &plan.nodes {
+            if node.name.is_empty() {
+                mistakes.push("an operator has an empty name".to_owned());
+            } else if !seen.insert(&node.name) {
+                mistakes.push(format!("the name `{}` is used twice", node.name));
+            }
+        }
+        if plan.sources.is_empty() {
+            mistakes.push("nothing is read: there is no source".to_owned());
+        }
+        let topology = Topology {
+            application: plan.application.clone(),
+            blueprints: plan.blueprints.clone(),
+            sources: plan.sources.clone(),
+            internal: plan.internal.clone(),
+            calls: plan.calls.clone(),
+            dead_letters: plan.dead_letters.clone(),
+            drawing: Drawing::new(&plan.application, &plan.nodes),
+        };
+        // Operators name their states in their constructors, so a trial assembly shows all of them.
+        let names = topology.assemble().state_names;
+        let operators = plan.nodes.iter().map(|node| node.name.clone());
+        let mut ids: BTreeMap<u32, String> = BTreeMap::new();
+        for name in names.into_iter().chain(operators) {
+            if let Some(other) = ids.insert(name_id(&name), name.clone()) {
+                let why = if other == name { "is used twice" } else { "collides with another; rename one" };
+                let mistake = format!("the state or operator name `{name}` {why}");
+                if !mistakes.iter().any(|known| known.contains(&format!("`{name}`"))) {
+                    mistakes.push(mistake);
+                }
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(topology)
+        } else {
+            Err(BuildErrors { application: plan.application.clone(), mistakes })
+        }
+    }
+}
+
+/// A checked topology: shared by all threads, assembled anew for each task.
+#[derive(Clone)]
+pub struct Topology {
+    application: String,
+    blueprints: Vec<Blueprint>,
+    sources: Vec<SourceSpec>,
+    internal: Vec<InternalTopic>,
+    calls: BTreeMap<u32, CallSite>,
+    dead_letters: Option<Arc<str>>,
+    drawing: Drawing,
+}
+
+impl Topology {
+    /// The application's name.
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// Topics the job reads that somebody else makes.
+    pub fn sources(&self) -> &[SourceSpec] {
+        &self.sources
+    }
+
+    /// Topics the engine makes for the job, with as many partitions as the application.
+    pub fn internal_topics(&self) -> &[InternalTopic] {
+        &self.internal
+    }
+
+    /// The topic of every task's changelog.
+    pub fn changelog(&self) -> Arc<str> {
+        format!("{}-changelog", self.application).into()
+    }
+
+    /// Where refused records go.
+    pub fn dead_letters(&self) -> Option<&Arc<str>> {
+        self.dead_letters.as_ref()
+    }
+
+    pub(crate) fn call_site(&self, operator: u32) -> Option<&CallSite> {
+        self.calls.get(&operator)
+    }
+
+    /// A stable text of the topology: one operator a line, with what it reads from.
+    pub fn describe(&self) -> String {
+        self.drawing.text()
+    }
+
+    /// The topology as a Mermaid flowchart.
+    pub fn mermaid(&self) -> String {
+        self.drawing.mermaid()
+    }
+
+    /// One task's operators.
+    pub fn assemble(&self) -> Assembly {
+        let mut assembly = Assembly::default();
+        for blueprint in &self.blueprints {
+            blueprint(&mut assembly);
+        }
+        assembly.finish()
+    }
+}

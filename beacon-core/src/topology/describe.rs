@@ -1,0 +1,81 @@
+//! A topology as text and as a picture.
+
+use std::fmt::Write as _;
+
+use super::builder::Node;
+
+/// What kind of operator a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Source,
+    Stateless,
+    Process,
+    Repartition,
+    Broadcast,
+    Call,
+    Replies,
+    Sink,
+}
+
+impl Shape {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Stateless => "map",
+            Self::Process => "process",
+            Self::Repartition => "key_by",
+            Self::Broadcast => "broadcast",
+            Self::Call => "call",
+            Self::Replies => "replies",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// What is needed to draw.
+#[derive(Clone, Debug)]
+pub(super) struct Drawing {
+    application: String,
+    nodes: Vec<Node>,
+}
+
+impl Drawing {
+    pub(super) fn new(application: &str, nodes: &[Node]) -> Self {
+        Self { application: application.to_owned(), nodes: nodes.to_vec() }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("application {}\n", self.application);
+        for node in &self.nodes {
+            let _ = write!(text, "  {} `{}`", node.shape.word(), node.name);
+            let inputs: Vec<_> = node.inputs.iter().map(|input| format!("`{}`", self.nodes[*input].name)).collect();
+            if !inputs.is_empty() {
+                let _ = write!(text, " from {}", inputs.join(", "));
+            }
+            if let Some(topic) = &node.topic {
+                let _ = write!(text, " [{topic}]");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    pub(super) fn mermaid(&self) -> String {
+        let mut text = String::from("flowchart LR\n");
+        for (id, node) in self.nodes.iter().enumerate() {
+            let label = node.name.replace('"', "'");
+            let _ = match node.shape {
+                Shape::Source | Shape::Sink | Shape::Repartition | Shape::Broadcast | Shape::Replies => {
+                    let topic = node.topic.as_deref().unwrap_or_default().replace('"', "'");
+                    writeln!(text, "  n{id}[(\"{label}<br/><small>{topic}</small>\")]")
+                }
+                Shape::Process => writeln!(text, "  n{id}[[\"{label}\"]]"),
+                Shape::Stateless | Shape::Call => writeln!(text, "  n{id}[\"{label}\"]"),
+            };
+            for input in &node.inputs {
+                let _ = writeln!(text, "  n{input} --> n{id}");
+            }
+        }
+        text
+    }
+}

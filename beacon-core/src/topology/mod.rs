@@ -1,0 +1,22 @@
+//! The plan of a job: sources, operators, sinks, and the internal topics between them.
+//!
+//! Built once with [`TopologyBuilder`], checked as a whole, then assembled anew for every task. Operators of one task
+//! call each other directly; a re-key, a broadcast and the replies of calls go through internal topics, so that every
+//! task reads all its input in one order from the log.
+//!
+//! What it deliberately does not know: which tasks run where, and which log they read.
+
+mod assembly;
+mod builder;
+mod call;
+mod describe;
+mod source;
+mod stream;
+mod transform;
+
+pub use assembly::Assembly;
+pub use builder::{BuildErrors, InternalTopic, Topology, TopologyBuilder};
+pub(crate) use call::encode_reply;
+pub use call::{CallDone, Caller, RawCaller, Replies};
+pub use source::{Changed, Outbound, RawRecord, RawSource, SourceSpec, Topic};
+pub use stream::{BroadcastStream, KeyedStream, Stream};

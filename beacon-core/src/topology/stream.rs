@@ -1,0 +1,391 @@
+//! Streams: what the builder's methods hand out, to be joined with further operators.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assembly::NodeId;
+use super::builder::{Node, Plan};
+use super::describe::Shape;
+use super::source::{Changed, KeyedSource, Outbound, Topic, ValueSource};
+use super::transform::{Apply, Forward, send_keyed, send_to_all};
+use crate::codec::Codec;
+use crate::operator::{
+    BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, OpError, Outgoing, Port, Receiver, Step,
+    TimerTarget,
+};
+use crate::state::Registry;
+use crate::state::layout::name_id;
+
+/// A stream of values inside a task.
+pub struct Stream<T> {
+    pub(super) plan: Rc<RefCell<Plan>>,
+    pub(super) node: NodeId,
+    marker: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Stream<T> {
+    fn clone(&self) -> Self {
+        Self::new(Rc::clone(&self.plan), self.node)
+    }
+}
+
+impl<T> Stream<T> {
+    pub(super) fn new(plan: Rc<RefCell<Plan>>, node: NodeId) -> Self {
+        Self { plan, node, marker: PhantomData }
+    }
+
+    /// Adds a node that receives this stream's values and has an output of its own.
+    fn then<U, R>(
+        &self,
+        name: &str,
+        shape: Shape,
+        topic: Option<Arc<str>>,
+        make: impl Fn(Port<U>) -> R + Send + Sync + 'static,
+    ) -> Stream<U>
+    where
+        T: 'static,
+        U: Clone + 'static,
+        R: Receiver<T> + 'static,
+    {
+        let mut plan = self.plan.borrow_mut();
+        let (upstream, node) = (self.node, plan.next());
+        plan.add(Node { name: name.to_owned(), shape, inputs: vec![upstream], topic }, move |assembly| {
+            let receiver = make(assembly.port(node));
+            assembly.attach::<T>(upstream, Rc::new(receiver));
+        });
+        Stream::new(Rc::clone(&self.plan), node)
+    }
+}
+
+impl<T: Clone + 'static> Stream<T> {
+    /// One value for each value.
+    pub fn map<U: Clone + 'static>(&self, name: &str, f: impl Fn(T) -> U + Clone + Send + Sync + 'static) -> Stream<U> {
+        self.then(name, Shape::Stateless, None, move |output| {
+            let f = f.clone();
+            Apply(move |value, step: &mut Step| output.push(f(value), step))
+        })
+    }
+
+    /// Only the values for which `f` is true.
+    pub fn filter(&self, name: &str, f: impl Fn(&T) -> bool + Clone + Send + Sync + 'static) -> Stream<T> {
+        self.then(name, Shape::Stateless, None, move |output| {
+            let f = f.clone();
+            Apply(move |value, step: &mut Step| if f(&value) { output.push(value, step) } else { Ok(()) })
+        })
+    }
+
+    /// Any number of values for each value, in order.
+    pub fn flat_map<U, I>(&self, name: &str, f: impl Fn(T) -> I + Clone + Send + Sync + 'static) -> Stream<U>
+    where
+        U: Clone + 'static,
+        I: IntoIterator<Item = U>,
+    {
+        self.try_flat_map(name, move |value| Ok(f(value)))
+    }
+
+    /// Any number of values for each value, or what is to become of the record.
+    pub fn try_flat_map<U, I>(
+        &self,
+        name: &str,
+        f: impl Fn(T) -> Result<I, OpError> + Clone + Send + Sync + 'static,
+    ) -> Stream<U>
+    where
+        U: Clone + 'static,
+        I: IntoIterator<Item = U>,
+    {
+        self.then(name, Shape::Stateless, None, move |output| {
+            let f = f.clone();
+            Apply(move |value, step: &mut Step| {
+                for result in f(value)? {
+                    output.push(result, step)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// The values of both streams, in the order the task sees them.
+    pub fn merge(&self, name: &str, other: &Stream<T>) -> Stream<T> {
+        let merged = self.then(name, Shape::Stateless, None, Forward);
+        attach_also(&merged, other.node);
+        merged
+    }
+
+    /// The values by a key, through an internal topic, so that all values of a key meet in one task.
+    ///
+    /// Order: values of one key that come from one task keep their order.
+    pub fn key_by<K>(&self, name: &str, key: impl Fn(&T) -> K + Clone + Send + Sync + 'static) -> KeyedStream<K, T>
+    where
+        K: Codec + Clone + 'static,
+        T: Codec,
+    {
+        let topic = self.plan.borrow_mut().internal_topic(name, "repartition");
+        let write_topic = Arc::clone(&topic);
+        let _: Stream<()> =
+            self.then(name, Shape::Repartition, Some(Arc::clone(&topic)), move |_output: Port<()>| {
+                let (key, topic) = (key.clone(), Arc::clone(&write_topic));
+                Apply(move |value: T, step: &mut Step| {
+                    send_keyed(&topic, key(&value).to_bytes(), value.to_bytes(), step);
+                    Ok(())
+                })
+            });
+        let from = self.plan.borrow().next() - 1;
+        let read = read_internal(&self.plan, name, from, &topic, |topic, output| {
+            (Arc::clone(topic), Rc::new(KeyedSource::<K, T> { output }))
+        });
+        KeyedStream { stream: read }
+    }
+
+    /// The values by the key their topic already has: no internal topic.
+    ///
+    /// The source topics must have as many partitions as the application, which is checked at start; a record that
+    /// stands in another partition than its key's is a dead letter.
+    pub fn keyed<K>(&self, name: &str, key: impl Fn(&T) -> K + Clone + Send + Sync + 'static) -> KeyedStream<K, T>
+    where
+        K: Codec + Clone + 'static,
+    {
+        self.plan.borrow_mut().require_copartitioned(self.node);
+        let stream = self.then(name, Shape::Stateless, None, move |output: Port<(K, T)>| {
+            let key = key.clone();
+            Apply(move |value: T, step: &mut Step| {
+                let key = key(&value);
+                output.push((key, value), step)
+            })
+        });
+        KeyedStream { stream }
+    }
+
+    /// The values in every task: each is written to all partitions of an internal topic in one commit.
+    pub fn broadcast(&self, name: &str) -> BroadcastStream<T>
+    where
+        T: Codec,
+    {
+        let topic = self.plan.borrow_mut().internal_topic(name, "broadcast");
+        let write_topic = Arc::clone(&topic);
+        let _: Stream<()> = self.then(name, Shape::Broadcast, Some(Arc::clone(&topic)), move |_output: Port<()>| {
+            let topic = Arc::clone(&write_topic);
+            Apply(move |value: T, step: &mut Step| {
+                send_to_all(&topic, &value, step);
+                Ok(())
+            })
+        });
+        let from = self.plan.borrow().next() - 1;
+        let stream = read_internal(&self.plan, name, from, &topic, |topic, output| {
+            (Arc::clone(topic), Rc::new(ValueSource::<T> { output }))
+        });
+        BroadcastStream { stream }
+    }
+
+    /// Writes each value to a topic under a key.
+    pub fn sink(&self, name: &str, topic: &Topic<T>, key: impl Fn(&T) -> Vec<u8> + Clone + Send + Sync + 'static)
+    where
+        T: Codec,
+    {
+        self.map(&format!("{name}.keyed"), move |value| Changed { key: key(&value), value: Some(value) })
+            .sink_changes(name, topic);
+    }
+
+    /// The records of this source drive event time and may be `lateness` out of order: the task's watermark is the
+    /// earliest, over its inputs with event time, of the highest timestamp seen less the lateness.
+    ///
+    /// To be called on a source's stream.
+    pub fn with_event_time(self, lateness: Duration) -> Self {
+        let mut plan = self.plan.borrow_mut();
+        let topic = plan.nodes[self.node].topic.clone();
+        match plan.sources.iter_mut().find(|source| Some(&source.topic) == topic.as_ref()) {
+            Some(source) => source.event_time = Some(lateness),
+            None => {
+                let mistake = format!("`{}` is no source: event time is a source's", plan.nodes[self.node].name);
+                plan.mistakes.push(mistake);
+            }
+        }
+        drop(plan);
+        self
+    }
+}
+
+impl Stream<Outbound> {
+    /// Writes records with headers of their own to a topic, each to the partition of its key.
+    pub fn sink_records(&self, name: &str, topic: impl Into<Arc<str>>) {
+        let topic = topic.into();
+        let write_topic = Arc::clone(&topic);
+        let _: Stream<()> = self.then(name, Shape::Sink, Some(topic), move |_output: Port<()>| {
+            let topic = Arc::clone(&write_topic);
+            Apply(move |record: Outbound, step: &mut Step| {
+                step.send(Outgoing {
+                    topic: Arc::clone(&topic),
+                    partition: None,
+                    key: Some(record.key),
+                    value: record.value,
+                    headers: record.headers,
+                    timestamp: step.output_time(),
+                });
+                Ok(())
+            })
+        });
+    }
+}
+
+impl<V: Codec + Clone + 'static> Stream<Changed<V>> {
+    /// Writes keys with their values, or tombstones, to a topic.
+    pub fn sink_changes(&self, name: &str, topic: &Topic<V>) {
+        let topic = Arc::clone(topic.name());
+        let write_topic = Arc::clone(&topic);
+        let _: Stream<()> = self.then(name, Shape::Sink, Some(topic), move |_output: Port<()>| {
+            let topic = Arc::clone(&write_topic);
+            Apply(move |change: Changed<V>, step: &mut Step| {
+                step.send(Outgoing {
+                    topic: Arc::clone(&topic),
+                    partition: None,
+                    key: Some(change.key),
+                    value: change.value.as_ref().map(Codec::to_bytes),
+                    headers: Vec::new(),
+                    timestamp: step.output_time(),
+                });
+                Ok(())
+            })
+        });
+    }
+}
+
+/// Attaches a second input to the node of `merged`, which forwards.
+fn attach_also<T: Clone + 'static>(merged: &Stream<T>, input: NodeId) {
+    let mut plan = merged.plan.borrow_mut();
+    let node = merged.node;
+    plan.nodes[node].inputs.push(input);
+    let first = Arc::clone(&plan.blueprints[node]);
+    let upstream = plan.nodes[node].inputs[0];
+    plan.blueprints[node] = Arc::new(move |assembly| {
+        first(assembly);
+        let receiver = assembly.last_attached::<T>(upstream);
+        assembly.attach::<T>(input, receiver);
+    });
+}
+
+/// Adds the reading side of an internal topic.
+fn read_internal<T: Clone + 'static, S: super::RawSource + 'static>(
+    plan: &Rc<RefCell<Plan>>,
+    name: &str,
+    from: NodeId,
+    topic: &Arc<str>,
+    make: impl Fn(&Arc<str>, Port<T>) -> (Arc<str>, Rc<S>) + Send + Sync + 'static,
+) -> Stream<T> {
+    let mut borrowed = plan.borrow_mut();
+    let node = borrowed.next();
+    let topic = Arc::clone(topic);
+    borrowed.add(
+        Node { name: format!("{name}.read"), shape: Shape::Stateless, inputs: vec![from], topic: None },
+        move |assembly| {
+            let (topic, source) = make(&topic, assembly.port(node));
+            assembly.add_source(&topic, source);
+        },
+    );
+    drop(borrowed);
+    Stream::new(Rc::clone(plan), node)
+}
+
+/// A stream of values with keys: all values of a key are in one task, in order.
+pub struct KeyedStream<K, T> {
+    pub(super) stream: Stream<(K, T)>,
+}
+
+impl<K, T> Clone for KeyedStream<K, T> {
+    fn clone(&self) -> Self {
+        Self { stream: self.stream.clone() }
+    }
+}
+
+impl<K: Codec + Clone + 'static, T: Clone + 'static> KeyedStream<K, T> {
+    /// The same keys with other values.
+    pub fn map_values<U: Clone + 'static>(
+        &self,
+        name: &str,
+        f: impl Fn(T) -> U + Clone + Send + Sync + 'static,
+    ) -> KeyedStream<K, U> {
+        KeyedStream { stream: self.stream.map(name, move |(key, value)| (key, f(value))) }
+    }
+
+    /// The values of both streams under their keys, which must be partitioned alike.
+    pub fn merge(&self, name: &str, other: &KeyedStream<K, T>) -> KeyedStream<K, T> {
+        KeyedStream { stream: self.stream.merge(name, &other.stream) }
+    }
+
+    /// A stateful operator; `make` is called once per task.
+    pub fn process<P>(
+        &self,
+        name: &str,
+        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
+    ) -> Stream<P::Out>
+    where
+        P: KeyedProcess<Key = K, In = T>,
+    {
+        self.process_inner(name, make, None, |_, _| {})
+    }
+
+    /// A stateful operator that also takes a broadcast.
+    pub fn process_with<P>(
+        &self,
+        name: &str,
+        broadcast: &BroadcastStream<P::Broadcast>,
+        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
+    ) -> Stream<P::Out>
+    where
+        P: BroadcastProcess<Key = K, In = T>,
+    {
+        let side = broadcast.stream.node;
+        self.process_inner(name, make, Some(side), move |assembly, runner: &Rc<KeyedRunner<P>>| {
+            assembly.attach::<P::Broadcast>(side, Rc::new(BroadcastSide(Rc::clone(runner))));
+        })
+    }
+
+    fn process_inner<P>(
+        &self,
+        name: &str,
+        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
+        side: Option<NodeId>,
+        attach_side: impl Fn(&mut super::Assembly, &Rc<KeyedRunner<P>>) + Send + Sync + 'static,
+    ) -> Stream<P::Out>
+    where
+        P: KeyedProcess<Key = K, In = T>,
+    {
+        let upstream = self.stream.node;
+        let mut plan = self.stream.plan.borrow_mut();
+        let node = plan.next();
+        let inputs = [Some(upstream), side].into_iter().flatten().collect();
+        let operator_name = name.to_owned();
+        plan.add(Node { name: name.to_owned(), shape: Shape::Process, inputs, topic: None }, move |assembly| {
+            let mut registry = Registry::new(operator_name.clone());
+            let operator = make(&mut registry);
+            assembly.add_states(&registry);
+            let runner = Rc::new(KeyedRunner::new(operator, &operator_name, assembly.port(node)));
+            assembly.attach::<(K, T)>(upstream, Rc::clone(&runner) as Rc<dyn Receiver<(K, T)>>);
+            attach_side(assembly, &runner);
+            assembly.add_timers(name_id(&operator_name), runner as Rc<dyn TimerTarget>);
+        });
+        Stream::new(Rc::clone(&self.stream.plan), node)
+    }
+}
+
+/// A stream whose values reach every task.
+pub struct BroadcastStream<T> {
+    pub(super) stream: Stream<T>,
+}
+
+impl<T: Clone + 'static> BroadcastStream<T> {
+    /// The values of both, as one type.
+    pub fn merge(&self, name: &str, other: &BroadcastStream<T>) -> BroadcastStream<T> {
+        BroadcastStream { stream: self.stream.merge(name, &other.stream) }
+    }
+
+    /// The same broadcast with other values.
+    pub fn map<U: Clone + 'static>(
+        &self,
+        name: &str,
+        f: impl Fn(T) -> U + Clone + Send + Sync + 'static,
+    ) -> BroadcastStream<U> {
+        BroadcastStream { stream: self.stream.map(name, f) }
+    }
+}

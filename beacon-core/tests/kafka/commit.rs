@@ -1,0 +1,210 @@
+//! Transactions and fences.
+
+use std::time::{Duration, Instant};
+
+use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, TopicPartition};
+
+use super::support::*;
+
+#[test]
+fn records_and_offsets_are_committed_as_one() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    fill(&*log, &input, 0, &["a", "b"]);
+    let group = unique("group");
+    let mut session = open(&*log, &group, &[&input]);
+    let partition = wait_assigned(&mut *session).remove(0).0;
+    take_records(&mut *session, 2);
+
+    session.begin().expect("begun");
+    session.send(send(&output, "lost")).expect("sent");
+    session.abort().expect("aborted");
+    assert_eq!(log.committed(&group, &[&input]).expect("asked"), []);
+
+    session.begin().expect("begun");
+    session.send(send(&output, "A")).expect("sent");
+    session.send(send(&output, "B")).expect("sent");
+    let receipt = session.commit(&[(partition.clone(), 2)]).expect("committed");
+    assert_eq!(log.committed(&group, &[&input]).expect("asked"), [(partition.clone(), 2)]);
+
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    let (values, _) = read_to_end(&mut *reader, &target, 0).expect("read");
+    assert_eq!(values, ["A", "B"]);
+    let (values, end) =
+        read_to_end(&mut *log.reader(Isolation::Uncommitted).expect("a reader"), &target, 0).expect("read");
+    assert!(values == ["lost", "A", "B"] || values == ["A", "B"], "{values:?}");
+    assert_eq!(receipt.ends, [(target, end - 1)]);
+
+    session.close().expect("closed");
+    let mut next = open(&*log, &group, &[&input]);
+    assert_eq!(wait_assigned(&mut *next), [(partition, 2)]);
+}
+
+#[test]
+fn a_commit_without_offsets_is_refused() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    wait_assigned(&mut *session);
+    session.begin().expect("begun");
+    let error = session.commit(&[]).expect_err("not fenced by anything");
+    assert!(matches!(error, CommitError::Fatal(_)), "{error:?}");
+    session.abort().expect("the transaction is still there");
+}
+
+#[test]
+fn a_commit_for_a_partition_of_somebody_else_is_refused() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let other = make_topic(&*log, "other", 1);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    wait_assigned(&mut *session);
+    session.begin().expect("begun");
+    let error = session.commit(&[(TopicPartition::new(other.as_str(), 0), 1)]).expect_err("not owned");
+    assert!(matches!(error, CommitError::Abortable(_)), "{error:?}");
+    session.abort().expect("the transaction is still there");
+}
+
+#[test]
+fn a_newer_session_of_the_same_transactional_id_fences_the_older() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    let config = session_config(&unique("group"), &[&input]);
+    let mut older = log.session(config.clone()).expect("a session");
+    let partition = wait_assigned(&mut *older).remove(0).0;
+    older.begin().expect("begun");
+    older.send(send(&output, "old")).expect("sent");
+
+    let mut elsewhere = config;
+    elsewhere.group = unique("group");
+    let newer = log.session(elsewhere).expect("a session");
+    let error = older.commit(&[(partition, 1)]).expect_err("fenced");
+    assert!(matches!(error, CommitError::Fenced(_)), "{error:?}");
+    assert_eq!(older.begin().expect_err("over").kind(), LogErrorKind::Fenced);
+    newer.close().expect("closed");
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, Vec::<String>::new());
+}
+
+#[test]
+fn a_dropped_session_blocks_nobody() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    let group = unique("group");
+    let mut dropped = open(&*log, &group, &[&input]);
+    wait_assigned(&mut *dropped);
+    dropped.begin().expect("begun");
+    dropped.send(send(&output, "undecided")).expect("sent");
+    drop(dropped);
+    let started = Instant::now();
+    let mut next = open(&*log, &group, &[&input]);
+    wait_assigned(&mut *next);
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, Vec::<String>::new());
+    assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
+}
+
+#[test]
+fn a_commit_is_fast() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    for partitions in [1, 4, 8] {
+        let output = make_topic(&*log, "output", partitions);
+        let mut session = open(&*log, &unique("group"), &[&input]);
+        let partition = wait_assigned(&mut *session).remove(0).0;
+        let mut took = Vec::new();
+        for round in 0..300_u64 {
+            session.poll(Duration::ZERO).expect("polled");
+            let started = Instant::now();
+            session.begin().expect("begun");
+            for target in 0..partitions {
+                let mut record = send(&output, "100 bytes would be no slower");
+                record.partition = Some(target);
+                session.send(record).expect("sent");
+            }
+            let receipt = session.commit(&[(partition.clone(), round)]).expect("committed");
+            assert_eq!(receipt.ends.len(), partitions as usize);
+            took.push(started.elapsed());
+        }
+        took.sort();
+        println!(
+            "commit to {partitions} partitions: p50 {:?} p99 {:?} max {:?}",
+            took[took.len() / 2],
+            took[took.len() * 99 / 100],
+            took[took.len() - 1]
+        );
+        session.close().expect("closed");
+    }
+}
+
+#[test]
+fn thousands_of_records_in_one_transaction_are_all_there() {
+    let mut config = config();
+    // So that the local queue is full all the time.
+    config.extra.insert("queue.buffering.max.messages".into(), "100".into());
+    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    let partition = wait_assigned(&mut *session).remove(0).0;
+    session.begin().expect("begun");
+    for _ in 0..5000 {
+        session.send(send(&output, "x")).expect("room is waited for");
+    }
+    session.commit(&[(partition, 0)]).expect("committed");
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0.len(), 5000);
+}
+
+#[test]
+fn sending_to_an_unknown_topic_makes_nothing() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    wait_assigned(&mut *session);
+    session.begin().expect("begun");
+    let nowhere = unique("never");
+    let error = session.send(send(&nowhere, "x")).expect_err("unknown");
+    assert_eq!(error.kind(), LogErrorKind::UnknownTopic);
+    session.abort().expect("aborted");
+    assert_eq!(log.describe_topic(&nowhere).expect("asked"), None);
+}
+
+/// What a session that was taken for dead may still do: nothing.
+#[test]
+fn a_member_that_did_not_poll_in_time_is_refused() {
+    let mut config = config();
+    config.extra.insert("max.poll.interval.ms".into(), "6000".into());
+    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    fill(&*log, &input, 0, &["a"]);
+    let group = unique("group");
+    let mut slow = open(&*log, &group, &[&input]);
+    let partition = wait_assigned(&mut *slow).remove(0).0;
+    take_records(&mut *slow, 1);
+    slow.begin().expect("begun");
+    slow.send(send(&output, "zombie")).expect("sent");
+
+    let mut next = open(&*log, &group, &[&input]);
+    assert_eq!(wait_assigned(&mut *next), [(partition.clone(), 0)]);
+    take_records(&mut *next, 1);
+    next.begin().expect("begun");
+    next.send(send(&output, "owner")).expect("sent");
+    next.commit(&[(partition.clone(), 1)]).expect("the owner commits");
+
+    let error = slow.commit(&[(partition.clone(), 1)]).expect_err("the partition moved");
+    assert!(matches!(error, CommitError::Fenced(_)), "{error:?}");
+    drop(slow);
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, ["owner"]);
+    wait_for(&mut *next, |event| matches!(event, Event::Idle | Event::EndOfPartition(..)).then_some(()));
+}

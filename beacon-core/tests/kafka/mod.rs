@@ -1,0 +1,10 @@
+//! Tests against a real broker, by subject.
+
+mod admin;
+mod appender;
+mod children;
+mod commit;
+mod groups;
+mod reading;
+mod speed;
+mod support;

@@ -1,0 +1,115 @@
+//! What sessions of the embedded log promise beyond the contract.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beacon_core::log::embedded::EmbeddedLog;
+use beacon_core::log::{CommitError, Event, Log, LogErrorKind, Record, TopicPartition};
+
+use crate::log_contract::{numbers, plain};
+use crate::subject;
+
+#[test]
+fn a_fenced_session_is_told_by_its_next_poll_at_once() {
+    let subject = subject();
+    let input = subject.topic("input", 1);
+    let mut old = subject.log.session(subject.config("group", "id", &[&input])).expect("a session");
+    while !matches!(old.poll(subject.patience).expect("polled"), Event::EndOfPartition(..)) {}
+    std::thread::scope(|scope| {
+        // It waits without a time-out worth the name; only the newer session can wake it.
+        let waiting = scope.spawn(move || old.poll(Duration::from_secs(3600)).expect_err("fenced"));
+        let _new = subject.join("group", "id", &[&input]);
+        let error = waiting.join().expect("no panic");
+        assert_eq!(error.kind(), LogErrorKind::Fenced);
+        assert!(error.to_string().contains(&subject.name("id")), "{error}");
+    });
+}
+
+#[test]
+fn an_expelled_member_is_told_what_it_lost_and_joins_again() {
+    let subject = subject();
+    let input = subject.topic("input", 2);
+    let mut silent = subject.join("group", "a", &[&input]);
+    silent.own(2);
+    let mut other = subject.join("group", "b", &[&input]);
+    other.own(2);
+    silent.session.begin().expect("begun");
+    let refused = silent.session.commit(&[(TopicPartition::new(Arc::clone(&input), 0), 1)]).expect_err("expelled");
+    assert!(matches!(refused, CommitError::Abortable(_)), "{refused}");
+    silent.session.abort().expect("aborted");
+    silent.poll_until("the loss", |member| member.lost.len() == 2);
+    other.poll_until("a revocation", |member| !member.revoked.is_empty());
+    other.poll(Duration::ZERO);
+    silent.own(1);
+    assert_eq!(other.owned.len(), 1);
+}
+
+#[test]
+fn a_refused_commit_takes_nothing_until_it_is_aborted() {
+    let subject = subject();
+    let (input, output) = (subject.topic("input", 1), subject.topic("output", 1));
+    let not_owned = TopicPartition::new(Arc::clone(&output), 0);
+    let mut member = subject.join("group", "id", &[&input]);
+    member.own(1);
+    member.session.begin().expect("begun");
+    member.session.send(plain(&output, 0, "refused")).expect("sent");
+    assert!(matches!(member.session.commit(&[(not_owned, 1)]), Err(CommitError::Abortable(_))));
+    let owned = TopicPartition::new(Arc::clone(&input), 0);
+    assert!(member.session.commit(&[(owned.clone(), 1)]).is_err(), "its records would be missing");
+    member.session.abort().expect("aborted");
+    member.session.begin().expect("begun");
+    member.session.send(plain(&output, 0, "0")).expect("sent");
+    member.session.commit(&[(owned, 1)]).expect("committed");
+    assert_eq!(subject.values(&output, 0), numbers(1));
+}
+
+#[test]
+fn a_group_whose_next_records_were_trimmed_goes_on_at_the_start() {
+    let subject = subject();
+    let topic = subject.topic("input", 1);
+    let at = TopicPartition::new(Arc::clone(&topic), 0);
+    subject.append_numbers(&topic, 0, 10);
+    let mut member = subject.join("group", "id", &[&topic]);
+    member.own(1);
+    subject.log.trim(&at, 4).expect("trimmed");
+    member.poll_until("what is left", |member| member.read.len() == 6);
+    assert_eq!(member.values(&at), numbers(10)[4..]);
+    member.session.begin().expect("begun");
+    member.session.commit(&[(at.clone(), 5)]).expect("committed");
+    drop(member);
+    subject.log.trim(&at, 7).expect("trimmed");
+    let mut member = subject.join("group", "id", &[&topic]);
+    member.own(1);
+    assert_eq!(member.owned[&at], 7);
+}
+
+#[test]
+fn the_directory_has_one_owner_and_is_free_when_the_log_is_dropped() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = EmbeddedLog::open(directory.path()).expect("opened");
+    let error = EmbeddedLog::open(directory.path()).err().expect("owned already");
+    assert_eq!(error.kind(), LogErrorKind::Locked);
+    let path = directory.path().canonicalize().expect("there").display().to_string();
+    for part in [&path, &std::process::id().to_string(), "Kafka"] {
+        assert!(error.to_string().contains(part), "{error} does not name {part}");
+    }
+    drop(log);
+    EmbeddedLog::open(directory.path()).expect("free again");
+}
+
+#[test]
+fn appends_are_answered_after_the_log_was_dropped() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = EmbeddedLog::open(directory.path()).expect("opened");
+    let appender = log.appender().expect("an appender");
+    let (answer, answered) = std::sync::mpsc::channel();
+    drop(log);
+    for _ in 0..2 {
+        let answer = answer.clone();
+        let done = Box::new(move |result: Result<_, _>| answer.send(result.is_err()).expect("the test waits"));
+        appender.append(vec![Record::new("nowhere", "k", "v")], done);
+    }
+    drop(appender);
+    drop(answer);
+    assert_eq!(answered.iter().collect::<Vec<_>>(), [true, true], "each exactly once");
+}

@@ -1,0 +1,145 @@
+//! What people and machines that run a gateway ask of it: plan, reload, health, metrics, route prefix.
+
+mod rig;
+
+use std::sync::{Arc, Mutex};
+
+use beacon_gateway::PlanSource;
+use beacon_proto::topics;
+use beacon_proto::v1::Plan;
+use prost::Message;
+use rig::{PLAN, PlainWorker, Rig, TempLog, answer, config};
+use serde_json::json;
+
+fn published(temp: &TempLog) -> Vec<Plan> {
+    let records = rig::records_of(&*temp.log, topics::PLANS);
+    records.iter().map(|record| Plan::decode(record.value.as_deref().expect("a value")).expect("a plan")).collect()
+}
+
+async fn published_are(temp: &TempLog, count: usize) {
+    rig::eventually("the plan is published", || async { published(temp).len() == count }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_published_once_and_without_its_secrets() {
+    let temp = TempLog::new();
+    let rig = Rig::start(config(), temp.log.clone()).await;
+    rig.ready().await;
+    published_are(&temp, 1).await;
+    rig.stop().await.expect("a clean stop");
+
+    let rig = Rig::start(config(), temp.log.clone()).await;
+    rig.ready().await;
+    rig.reloader.reload().await.expect("an unchanged plan");
+    let plans = published(&temp);
+    assert_eq!(plans.len(), 1, "an unchanged plan is not a new message");
+    assert_eq!(plans[0].id, "alertmanager.yml");
+    assert!(!plans[0].alertmanager_yaml.contains("very-secret"));
+    beacon_plan::Plan::parse_redacted(&plans[0].alertmanager_yaml, "topic").expect("readable");
+
+    let status = rig.get_json("/api/v2/status").await;
+    let original = status["config"]["original"].as_str().expect("text");
+    assert!(original.contains("team-xy") && !original.contains("very-secret"), "{original}");
+    assert_eq!(status["cluster"], json!({"peers": [], "status": "disabled"}));
+    assert_eq!(
+        rig.get_json("/api/v2/receivers").await,
+        json!([{"name": "default"}, {"name": "team-x"}, {"name": "team-xy"}])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_a_good_plan_and_keeps_the_old_one_for_a_bad_one() {
+    let temp = TempLog::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    std::fs::write(&file, PLAN).expect("written");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let mut config = config();
+    config.plan = PlanSource::File(file.clone());
+    config.on_plan = Some(Arc::new({
+        let heard = Arc::clone(&heard);
+        move |plan: &beacon_plan::Plan| {
+            heard.lock().expect("no panic").push(plan.receivers().len());
+            if plan.receivers().len() == 1 { Err("this one not".to_owned()) } else { Ok(()) }
+        }
+    }));
+    let rig = Rig::start(config, temp.log.clone()).await;
+    rig.ready().await;
+    published_are(&temp, 1).await;
+
+    let names = |receivers: serde_json::Value| receivers.as_array().map(Vec::len);
+    std::fs::write(&file, format!("{PLAN}nonsense: 1\n")).expect("written");
+    let (status, why) = rig.post("/-/reload", "").await;
+    assert_eq!(status, 500);
+    assert!(why.starts_with("failed to reload config: ") && why.contains("nonsense"), "{why}");
+    assert_eq!(names(rig.get_json("/api/v2/receivers").await), Some(3));
+
+    std::fs::write(&file, "route: {receiver: r}\nreceivers: [{name: r}]\n").expect("written");
+    let (status, why) = rig.post("/-/reload", "").await;
+    assert_eq!((status, why.contains("this one not")), (500, true), "{why}");
+    let (_, metrics) = rig.get("/metrics").await;
+    assert!(metrics.contains("alertmanager_config_last_reload_successful 0"));
+
+    std::fs::write(&file, format!("{PLAN}- name: one-more\n")).expect("written");
+    assert_eq!(rig.post("/-/reload", "").await, (200, String::new()));
+    assert_eq!(names(rig.get_json("/api/v2/receivers").await), Some(4));
+    assert_eq!(published(&temp).len(), 2);
+    assert_eq!(*heard.lock().expect("no panic"), [3, 1, 4]);
+    let (_, metrics) = rig.get("/metrics").await;
+    assert!(metrics.contains("alertmanager_config_last_reload_successful 1"));
+    assert_eq!(rig.get("/-/reload").await.0, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_plan_at_start_is_refused_with_its_place() {
+    let temp = TempLog::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    std::fs::write(&file, "route:\n  receiver: nobody\nreceivers: []\n").expect("written");
+    let mut config = config();
+    config.plan = PlanSource::File(file.clone());
+    let error = beacon_gateway::Gateway::bind(config, temp.log.clone()).await.err().expect("refused");
+    assert!(format!("{error:#}").contains(&format!("{}:2:", file.display())), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_happened() {
+    let temp = TempLog::new();
+    let rig = Rig::start(config(), temp.log.clone()).await;
+    rig.ready().await;
+    let _worker = PlainWorker::start(temp.log.clone());
+    let body = r#"[{"labels":{"a":"1"}},{"labels":{"a":"2"},"endsAt":"2020-01-01T00:00:00Z"},{"labels":{}}]"#;
+    assert_eq!(rig.post("/api/v2/alerts", body).await.0, 400);
+    rig.get_json("/api/v2/alerts").await;
+    let (status, metrics) = rig.get("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "alertmanager_alerts_received_total{status=\"firing\",version=\"v2\"} 2",
+        "alertmanager_alerts_received_total{status=\"resolved\",version=\"v2\"} 1",
+        "alertmanager_alerts_invalid_total{version=\"v2\"} 1",
+        "alertmanager_alerts{state=\"active\"} 1",
+        "alertmanager_http_request_duration_seconds_count{handler=\"/api/v2/alerts\",method=\"post\"} 1",
+        "beacon_gateway_append_duration_seconds_count 1",
+        "beacon_gateway_view_lag_records{view=\"alerts\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_under_the_route_prefix() {
+    let temp = TempLog::new();
+    let mut config = config();
+    config.route_prefix = Some("/am".to_owned());
+    let rig = Rig::start(config, temp.log.clone()).await;
+    rig.ready().await;
+    assert_eq!(rig.post("/api/v2/alerts", r#"[{"labels":{"a":"1"}}]"#).await.0, 200);
+    for path in ["", "/"] {
+        let (status, page) = rig.get(path).await;
+        assert_eq!(status, 200, "{path:?}");
+        assert!(page.contains("href=\"/am/api/v2/alerts\""), "{page}");
+    }
+    let outside = |path: &str| answer(rig.http.get(format!("http://{}{path}", rig.address)));
+    assert_eq!(outside("/-/ready").await.0, 404);
+    assert_eq!(outside("/").await.0, 200, "it leads to the page");
+}

@@ -1,0 +1,63 @@
+//! The command line of the notifier process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use beacon_service::{flags, logging, running, signals};
+
+use crate::Dispatcher;
+use crate::channel::terminal::Terminal;
+
+/// Delivers Beacon's notifications, read from Kafka. Any number of these, each with its own --instance, share the work.
+#[derive(Debug, clap::Parser)]
+#[command(name = "beacon-notifier", version)]
+pub struct Arguments {
+    /// The plan, as the gateway has it: an alertmanager.yml. Only receivers are read; SIGHUP reads them again.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: PathBuf,
+    /// Where people reach the gateway: links in notifications begin with it.
+    #[arg(long = "web.external-url", value_name = "URL", default_value = "")]
+    pub external_url: String,
+    /// Where Kafka is.
+    #[command(flatten)]
+    pub kafka: flags::KafkaFlags,
+    /// Which topics are ours.
+    #[command(flatten)]
+    pub topics: flags::TopicFlags,
+    /// This process among its kind.
+    #[command(flatten)]
+    pub instance: flags::InstanceFlags,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: logging::LoggingFlags,
+}
+
+/// Runs until a signal asks it to stop. Logging must be set up.
+///
+/// # Errors
+/// Wrong settings, a log that cannot be reached, or why the notifier ended.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut shutdown = signals::shutdown()?;
+    let mut reloads = signals::reloads()?;
+    let plan = crate::read_plan(&arguments.config_file)?;
+    let dispatcher = Arc::new(Dispatcher::new(plan.receivers(), &arguments.external_url, Terminal::stdout())?);
+    let reloaded = Arc::clone(&dispatcher);
+    let path = arguments.config_file.clone();
+    tokio::spawn(async move {
+        while reloads.changed().await.is_ok() {
+            let result = crate::read_plan(&path)
+                .and_then(|plan| reloaded.reload(plan.receivers()).map_err(anyhow::Error::from));
+            match result {
+                Ok(()) => tracing::info!("receivers read again"),
+                Err(error) => tracing::error!(%error, "the receivers stay as they were"),
+            }
+        }
+    });
+    let log = arguments.kafka.connect()?;
+    let config = arguments.instance.app_config(arguments.topics.partitions(true));
+    tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
+    let runtime = tokio::runtime::Handle::current();
+    let app = crate::start(log, &arguments.topics.topics(), config, dispatcher, runtime)?;
+    running::until_stopped(app, &mut shutdown).await.context("notifier")
+}

@@ -1,0 +1,114 @@
+//! Flags of the log and of a process's part of an application.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use beacon_core::log::Log;
+use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
+use beacon_core::runtime::{AppConfig, StateLocation};
+use beacon_proto::topics::Topics;
+
+/// Where Kafka is and which topics are ours.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KafkaFlags {
+    /// Brokers to begin with, `host:port` separated by commas.
+    #[arg(long = "kafka.bootstrap-servers", value_name = "HOSTS", env = "KAFKA_BOOTSTRAP_SERVERS", global = true)]
+    pub bootstrap_servers: Option<String>,
+    /// A setting of librdkafka, such as `security.protocol=SASL_SSL`. May be repeated. Passwords belong into a file
+    /// given by --kafka.config-file, where other users of the machine do not see them.
+    #[arg(id = "kafka_config", long = "kafka.config", value_name = "NAME=VALUE", value_parser = name_value, global = true)]
+    pub config: Vec<(String, String)>,
+    /// A file of such settings, one `name=value` a line.
+    #[arg(id = "kafka_config_file", long = "kafka.config-file", value_name = "FILE", env = "BEACON_KAFKA_CONFIG_FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+}
+
+/// Which topics are ours.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TopicFlags {
+    /// Put before the name of every topic and group, so that several installations share a broker.
+    #[arg(long = "topic-prefix", value_name = "PREFIX", env = "BEACON_TOPIC_PREFIX", default_value = "beacon.", global = true)]
+    pub prefix: String,
+    /// Partitions of the topics: how far the work can be spread. Fixed once the topics exist.
+    #[arg(long = "partitions", value_name = "COUNT", env = "BEACON_PARTITIONS", global = true)]
+    pub partitions: Option<u32>,
+}
+
+impl TopicFlags {
+    /// The topics under the prefix.
+    pub fn topics(&self) -> Topics {
+        Topics::new(self.prefix.clone())
+    }
+
+    /// Partitions when nothing is said: enough for several machines on Kafka, few for one machine.
+    pub fn partitions(&self, on_kafka: bool) -> u32 {
+        self.partitions.unwrap_or(if on_kafka { 8 } else { 2 }).max(1)
+    }
+}
+
+/// This process among those of its application.
+#[derive(Clone, Debug, clap::Args)]
+pub struct InstanceFlags {
+    /// Directory for state on this machine. Losing it costs time, not data.
+    #[arg(long = "state.dir", value_name = "DIR", default_value = "state")]
+    pub state_dir: PathBuf,
+    /// Name of this process among its kind: unique, and the same after a restart. In a Kubernetes StatefulSet: the
+    /// pod's name.
+    #[arg(long = "instance", value_name = "NAME", env = "BEACON_INSTANCE", default_value = "0")]
+    pub instance: String,
+    /// Stream threads.
+    #[arg(long = "threads", value_name = "COUNT", default_value_t = 1)]
+    pub threads: u32,
+    /// Longest time from a record to its commit, in milliseconds.
+    #[arg(long = "commit-interval-ms", value_name = "MS", default_value_t = 100)]
+    pub commit_interval_ms: u64,
+}
+
+impl InstanceFlags {
+    /// Settings of the engine.
+    pub fn app_config(&self, partitions: u32) -> AppConfig {
+        let mut config = AppConfig::new(partitions);
+        config.threads = self.threads.max(1);
+        config.instance.clone_from(&self.instance);
+        config.state = StateLocation::Directory(self.state_dir.clone());
+        config.commit_interval = Duration::from_millis(self.commit_interval_ms.max(1));
+        config
+    }
+}
+
+impl KafkaFlags {
+    /// Connects to Kafka.
+    ///
+    /// # Errors
+    /// When no broker was named, a setting is wrong, or nobody answers.
+    pub fn connect(&self) -> anyhow::Result<Arc<dyn Log>> {
+        let servers = self
+            .bootstrap_servers
+            .as_ref()
+            .context("no Kafka named: give --kafka.bootstrap-servers HOST:PORT or set KAFKA_BOOTSTRAP_SERVERS")?;
+        let mut config = KafkaConfig::new(servers.clone());
+        if let Some(path) = &self.config_file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("--kafka.config-file {}", path.display()))?;
+            for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())) {
+                if !line.is_empty() && !line.starts_with('#') {
+                    let (name, value) = line
+                        .split_once('=')
+                        .with_context(|| format!("{}:{number}: expected name=value", path.display()))?;
+                    config.extra.insert(name.trim().to_owned(), value.trim().to_owned());
+                }
+            }
+        }
+        config.extra.extend(self.config.iter().cloned());
+        let log = KafkaLog::connect(config).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(log)
+    }
+}
+
+fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,224 @@
+//! Follows each alert: merges what sources say, knows since when and until when, and tells its groups.
+
+use std::time::Duration;
+
+use beacon_core::operator::{BroadcastCtx, BroadcastProcess, Ctx, KeyedProcess, OpError, OpResult};
+use beacon_core::state::{Registry, Value};
+use beacon_core::time::ProcessingTime;
+use beacon_core::timer_tags;
+use beacon_core::topology::Changed;
+use beacon_plan::Plan;
+use beacon_proto::v1::internal::{GroupChange, GroupMembership, TrackedAlert};
+use beacon_proto::v1::{AlertEvent, AlertState, NotifiedAlert, Status};
+use beacon_proto::{fingerprint, key as keys};
+
+use super::facts::{Fact, PlanState};
+use crate::decide::{merge, reroute};
+
+/// How long the state of a resolved alert stays for those who look.
+const KEEP_RESOLVED: Duration = Duration::from_secs(15 * 60);
+
+/// Where no plan says otherwise; Alertmanager's default.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+timer_tags! {
+    /// What an alert waits for.
+    pub enum AlertTimer {
+        /// Its end, unless a source renews it.
+        End = 1,
+        /// The end of the interest in it.
+        Forget = 2,
+    }
+}
+
+/// What comes out of the tracking step.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)]
+pub enum Tracked {
+    State(Changed<AlertState>),
+    Change(GroupChange),
+}
+
+impl Tracked {
+    pub fn state(self) -> Option<Changed<AlertState>> {
+        match self {
+            Self::State(state) => Some(state),
+            Self::Change(_) => None,
+        }
+    }
+
+    pub fn change(self) -> Option<GroupChange> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::State(_) => None,
+        }
+    }
+}
+
+/// Refuses what the gateway would have refused: anybody may write to the topic.
+pub fn validate(event: AlertEvent) -> Result<AlertEvent, OpError> {
+    if event.labels.values().all(String::is_empty) {
+        return Err(OpError::dead_letter("an alert needs at least one label: its labels are its identity"));
+    }
+    if event.received_at_ms <= 0 {
+        return Err(OpError::dead_letter("received_at_ms is missing: milliseconds since the epoch"));
+    }
+    if let (Some(start), Some(end)) = (event.starts_at_ms, event.ends_at_ms)
+        && end < start
+    {
+        return Err(OpError::dead_letter(format!("the alert ends ({end}) before it starts ({start})")));
+    }
+    Ok(event)
+}
+
+/// The key of an alert's record and state.
+pub fn key(event: &AlertEvent) -> String {
+    keys::alert(&event.tenant, &fingerprint::hex(&event.labels))
+}
+
+/// The operator.
+pub struct TrackAlerts {
+    tracked: Value<TrackedAlert>,
+    plan: PlanState,
+}
+
+impl TrackAlerts {
+    pub fn new(state: &mut Registry) -> Self {
+        Self { tracked: state.value("alert"), plan: PlanState::new(state) }
+    }
+
+    /// Tells each of the groups what the alert is now.
+    fn tell(&self, alert: &AlertState, groups: &[GroupMembership], left: bool, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        for group in groups {
+            ctx.emit(Tracked::Change(GroupChange {
+                tenant: alert.tenant.clone(),
+                group_id: group.group_id.clone(),
+                group_key: group.group_key.clone(),
+                settings: group.settings.clone(),
+                alert: Some(notified(alert)),
+                left,
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self, alert: &AlertState, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        ctx.emit(Tracked::State(Changed { key: ctx.key().clone().into_bytes(), value: Some(alert.clone()) }))
+    }
+
+    /// Moves a firing alert to the groups of a plan. Says whether anything changed.
+    fn reroute(&self, tracked: &mut TrackedAlert, plan: &Plan, ctx: &mut Ctx<'_, Self>) -> Result<bool, OpError> {
+        let Some(alert) = tracked.alert.as_mut() else { return Ok(false) };
+        let groups = reroute::memberships(plan, &alert.labels);
+        if groups == tracked.groups {
+            return Ok(false);
+        }
+        alert.receivers = reroute::receivers(&groups);
+        let (left, told) = reroute::difference(&tracked.groups, &groups);
+        let (left, told) = (left.into_iter().cloned().collect::<Vec<_>>(), told.into_iter().cloned().collect::<Vec<_>>());
+        self.tell(alert, &left, true, ctx)?;
+        self.tell(alert, &told, false, ctx)?;
+        tracked.groups = groups;
+        Ok(true)
+    }
+}
+
+impl KeyedProcess for TrackAlerts {
+    type Key = String;
+    type In = AlertEvent;
+    type Out = Tracked;
+    type Timer = AlertTimer;
+
+    fn on_record(&self, event: AlertEvent, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        let plan = self.plan.current(ctx)?;
+        let timeout = plan.as_ref().map_or(RESOLVE_TIMEOUT, |plan| plan.resolve_timeout());
+        let old = self.tracked.get(ctx)?;
+        let offset = ctx.record().map_or(0, |record| record.offset);
+        let print = fingerprint::hex(&event.labels);
+        let mut tracked = merge::merge(old.as_ref(), &event, print, offset, timeout.as_millis() as i64);
+        let alert = tracked.alert.clone().unwrap_or_default();
+        let was = old.as_ref().and_then(|old| old.alert.as_ref());
+        if let Some(plan) = plan.filter(|_| !alert.resolved) {
+            self.reroute(&mut tracked, &plan, ctx)?;
+        }
+        let known: Vec<_> = old.iter().flat_map(|old| &old.groups).cloned().collect();
+        // Groups joined just now were told by `reroute`.
+        let stayed: Vec<_> = tracked.groups.iter().filter(|group| known.contains(group)).cloned().collect();
+        if was.is_some_and(|was| says_something_new(was, &alert)) {
+            self.tell(&alert, &stayed, false, ctx)?;
+        }
+        if alert.resolved {
+            ctx.cancel_timer(AlertTimer::End)?;
+            ctx.set_timer(AlertTimer::Forget, ctx.processing_time() + KEEP_RESOLVED)?;
+        } else {
+            ctx.set_timer(AlertTimer::End, ProcessingTime::from_millis(alert.ends_at_ms))?;
+            ctx.cancel_timer(AlertTimer::Forget)?;
+        }
+        let alert = tracked.alert.as_ref().unwrap_or(&alert);
+        self.publish(alert, ctx)?;
+        self.tracked.set(ctx, &tracked);
+        Ok(())
+    }
+
+    fn on_timer(&self, timer: AlertTimer, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        match timer {
+            AlertTimer::End => {
+                let Some(mut tracked) = self.tracked.get(ctx)? else { return Ok(()) };
+                let Some(alert) = tracked.alert.as_mut() else { return Ok(()) };
+                alert.resolved = true;
+                alert.updated_at_ms = ctx.processing_time().as_millis();
+                let alert = alert.clone();
+                self.tell(&alert, &tracked.groups, false, ctx)?;
+                self.publish(&alert, ctx)?;
+                self.tracked.set(ctx, &tracked);
+                ctx.set_timer(AlertTimer::Forget, ctx.processing_time() + KEEP_RESOLVED)
+            }
+            AlertTimer::Forget => {
+                self.tracked.clear(ctx);
+                ctx.emit(Tracked::State(Changed { key: ctx.key().clone().into_bytes(), value: None }))
+            }
+        }
+    }
+}
+
+impl BroadcastProcess for TrackAlerts {
+    type Broadcast = Fact;
+
+    /// A new plan moves every firing alert to the groups it names; groups that stay are not disturbed.
+    fn on_broadcast(&self, fact: Fact, ctx: &mut BroadcastCtx<'_, Self>) -> OpResult {
+        let Fact::Plan(change) = fact else { return Ok(()) };
+        let Some(plan) = self.plan.update(&change, ctx)? else { return Ok(()) };
+        ctx.for_each_key(&self.tracked, |mut tracked, ctx| {
+            if tracked.alert.as_ref().is_some_and(|alert| !alert.resolved)
+                && self.reroute(&mut tracked, &plan, ctx)?
+            {
+                if let Some(alert) = &tracked.alert {
+                    self.publish(alert, ctx)?;
+                }
+                self.tracked.set(ctx, &tracked);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether a group must hear of it. A renewed end of a firing alert alone is nobody's news.
+fn says_something_new(was: &AlertState, is: &AlertState) -> bool {
+    was.resolved != is.resolved
+        || was.starts_at_ms != is.starts_at_ms
+        || was.annotations != is.annotations
+        || was.generator_url != is.generator_url
+}
+
+fn notified(alert: &AlertState) -> NotifiedAlert {
+    let status = if alert.resolved { Status::Resolved } else { Status::Firing };
+    NotifiedAlert {
+        status: status.into(),
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.clone(),
+        starts_at_ms: alert.starts_at_ms,
+        ends_at_ms: if alert.resolved { alert.ends_at_ms } else { 0 },
+        generator_url: alert.generator_url.clone(),
+        fingerprint: alert.fingerprint.clone(),
+    }
+}

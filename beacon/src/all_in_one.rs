@@ -1,0 +1,107 @@
+//! Gateway, worker and notifier in one process, over one log. They share topics only, as separate processes do.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use beacon_core::log::Log;
+use beacon_core::runtime::{App, AppConfig, StateLocation};
+use beacon_gateway::{Gateway, GatewayConfig};
+use beacon_notifier::Dispatcher;
+use beacon_notifier::channel::terminal::Terminal;
+use beacon_plan::Plan;
+use beacon_service::{running, signals};
+
+/// What runs together.
+pub struct AllInOne {
+    gateway: Gateway,
+    worker: App,
+    notifier: App,
+}
+
+/// Settings beside the gateway's.
+pub struct Parts<'a> {
+    /// The gateway's settings; its plan hook is set here.
+    pub gateway: GatewayConfig,
+    /// Where tasks keep their state.
+    pub state_dir: &'a Path,
+    /// This process among those of the installation.
+    pub instance: String,
+}
+
+impl AllInOne {
+    /// Binds the address first, so that clients get an answer at once, then starts the rest behind it.
+    ///
+    /// # Errors
+    /// A plan that cannot be used, an address that cannot be had, threads that cannot be started.
+    pub async fn start(log: Arc<dyn Log>, mut parts: Parts<'_>) -> anyhow::Result<Self> {
+        // Links in notifications need the address, which is known only once it is bound.
+        let external_url = parts.gateway.external_url.clone().unwrap_or_else(|| link_base(&parts.gateway.listen));
+        let dispatcher = Arc::new(Dispatcher::new([], &external_url, Terminal::stdout())?);
+        let follower = Arc::clone(&dispatcher);
+        parts.gateway.on_plan = Some(Arc::new(move |plan: &Plan| {
+            follower.reload(plan.receivers()).map_err(|error| error.to_string())
+        }));
+        let (topics, partitions) = (parts.gateway.topics.clone(), parts.gateway.partitions);
+        let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;
+        let mut config = AppConfig::new(partitions);
+        config.state = StateLocation::Directory(parts.state_dir.to_owned());
+        config.instance = parts.instance;
+        let worker = beacon_worker::start(Arc::clone(&log), &topics, config.clone())?;
+        let runtime = tokio::runtime::Handle::current();
+        let notifier = beacon_notifier::start(log, &topics, config, dispatcher, runtime)?;
+        Ok(Self { gateway, worker, notifier })
+    }
+
+    /// The gateway, before it serves.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Serves until a signal, or until one of the parts ends.
+    ///
+    /// # Errors
+    /// Why a part ended by itself.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let shutdown = signals::shutdown()?;
+        let mut reloads = signals::reloads()?;
+        let reloader = self.gateway.reloader();
+        tokio::spawn(async move {
+            while reloads.changed().await.is_ok() {
+                // Success and failure are logged where they happen.
+                let _ = reloader.reload().await;
+            }
+        });
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let asked = async {
+            let mut shutdown = shutdown;
+            let _ = shutdown.wait_for(|stop| *stop).await;
+        };
+        let (mut worker_stop, mut notifier_stop) = (stopped.clone(), stopped.clone());
+        let mut gateway = tokio::spawn(self.gateway.serve(stopped));
+        let mut worker = tokio::spawn(async move { running::until_stopped(self.worker, &mut worker_stop).await });
+        let mut notifier = tokio::spawn(async move { running::until_stopped(self.notifier, &mut notifier_stop).await });
+        let (mut gateway_result, mut worker_result, mut notifier_result) = (None, None, None);
+        tokio::select! {
+            () = asked => {}
+            result = &mut gateway => gateway_result = Some(result),
+            result = &mut worker => worker_result = Some(result),
+            result = &mut notifier => notifier_result = Some(result),
+        }
+        stop.send_replace(true);
+        // Nothing is accepted any more before what was accepted is committed.
+        let gateway = match gateway_result { Some(result) => result, None => gateway.await };
+        let worker = match worker_result { Some(result) => result, None => worker.await };
+        let notifier = match notifier_result { Some(result) => result, None => notifier.await };
+        gateway?.context("gateway")?;
+        worker?.context("worker")?;
+        notifier?.context("notifier")
+    }
+}
+
+fn link_base(listen: &str) -> String {
+    match listen.strip_prefix(':') {
+        Some(port) => format!("http://localhost:{port}"),
+        None => format!("http://{listen}"),
+    }
+}

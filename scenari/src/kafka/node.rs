@@ -1,0 +1,155 @@
+//! One KRaft node, broker and controller in one, run from Kafka's jars.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::jars::Jars;
+use crate::ports::free_port;
+use crate::process::{Launch, Process};
+use crate::reaper::Reaper;
+
+/// Any 16 bytes in base64 will do: the node is the only one of its cluster.
+const CLUSTER_ID: &str = "YmVhY29uLXNjZW5hcmlvcw";
+
+/// The broker may still be writing while it is being killed, and so bring back what was just removed.
+const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" && exit; sleep 0.5; done"#;
+
+/// A node with its directory. The directory holds configuration, data and output.
+pub(super) struct Node {
+    port: u16,
+    launch: Launch,
+    process: Process,
+    // Dropped after the process: first the broker goes, then its data.
+    _reaper: Reaper,
+    _directory: TempDir,
+}
+
+impl Node {
+    /// Formats a data directory and starts a broker on it; does not wait until it answers.
+    pub(super) fn start(jars: &Jars) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("beacon-kafka-")
+            .tempdir()
+            .context("cannot make a directory for Kafka's data")?;
+        // The destructor of a shared broker never runs: statics are not dropped.
+        let reaper = Reaper::new(REMOVE, directory.path()).context("cannot start sh")?;
+        let (port, controller) = (free_port(), free_port());
+        let settings = directory.path().join("server.properties");
+        fs::write(&settings, properties(port, controller, directory.path()))
+            .with_context(|| format!("cannot write {}", settings.display()))?;
+        format_storage(jars, &settings)?;
+        let launch = Launch::new("kafka", &jars.java, directory.path())
+            .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData"])
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+            .args(["-cp", &jars.class_path, "kafka.Kafka"])
+            .arg(&settings);
+        let process = launch.start()?;
+        Ok(Self { port, launch, process, _reaper: reaper, _directory: directory })
+    }
+
+    pub(super) fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.process.freeze();
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.process.thaw();
+    }
+
+    pub(super) fn restart(&mut self) -> Result<()> {
+        self.process.kill9();
+        self.process = self.launch.start()?;
+        Ok(())
+    }
+
+    pub(super) fn tail(&self) -> String {
+        self.process.tail()
+    }
+}
+
+fn format_storage(jars: &Jars, settings: &Path) -> Result<()> {
+    let output = Command::new(&jars.java)
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .args(["-cp", &jars.class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .arg(settings)
+        .output()
+        .with_context(|| format!("cannot start {}", jars.java.display()))?;
+    if !output.status.success() {
+        bail!(
+            "Kafka could not format its directory: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+    }
+    Ok(())
+}
+
+/// A node for tests: one replica of everything, no waiting for members that will not come, time-outs short enough that
+/// a dead member or a dangling transaction is noticed within a scenario.
+fn properties(port: u16, controller: u16, directory: &Path) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+{COMMON}",
+        data = directory.join("data").display(),
+    )
+}
+
+/// Settings that a node from jars and one in a container share.
+const COMMON: &str = "auto.create.topics.enable=false
+num.partitions=8
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=200
+group.consumer.heartbeat.interval.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+log.retention.check.interval.ms=5000
+log.segment.delete.delay.ms=1000
+";
+
+/// The same settings as the environment variables that the image apache/kafka turns into its configuration.
+pub(super) fn common_as_environment() -> impl Iterator<Item = (String, &'static str)> {
+    COMMON.lines().map(|line| {
+        let (name, value) = line.split_once('=').expect("each line above is name=value");
+        (format!("KAFKA_{}", name.replace('.', "_").to_uppercase()), value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_the_variables_of_the_image() {
+        let variables: Vec<_> = common_as_environment().collect();
+        assert!(variables.contains(&("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS".to_owned(), "0")));
+        assert_eq!(variables.len(), COMMON.lines().count());
+    }
+}

@@ -1,0 +1,53 @@
+//! The receiver's HTTP side.
+
+use std::future::pending;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::routing::any;
+use tokio::runtime::Runtime;
+
+use super::{Book, Mood, Page};
+use crate::runtime;
+
+/// Serves on a runtime of its own: shutting that down cuts open connections too, which ending `axum::serve` does not.
+pub(super) fn serve(port: u16, book: Arc<Mutex<Book>>) -> Runtime {
+    let runtime = runtime::own("webhook");
+    let listener = TcpListener::bind(("127.0.0.1", port))
+        .unwrap_or_else(|error| panic!("port {port} of the webhook receiver was taken meanwhile: {error}"));
+    listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+    let service = Router::new().fallback(any(receive)).with_state(book);
+    runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
+        axum::serve(listener, service).await
+    });
+    runtime
+}
+
+async fn receive(State(book): State<Arc<Mutex<Book>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let key = headers.get("idempotency-key").map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let answered = {
+        let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
+        let answered = match book.mood {
+            Mood::Answer(status) => Some(status),
+            Mood::Hang => None,
+        };
+        book.pages.push(Page {
+            at: SystemTime::now(),
+            idempotency_key: key,
+            path: uri.to_string(),
+            answered,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
+        answered
+    };
+    match answered {
+        Some(status) => StatusCode::from_u16(status).expect("tests give real statuses"),
+        None => pending().await,
+    }
+}

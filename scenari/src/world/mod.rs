@@ -1,0 +1,350 @@
+//! One Beacon installation under test: on the embedded log one process, on Kafka gateway, worker and notifier apart.
+//!
+//! What it deliberately does not do: it never reaches into a process. It starts them with their documented flags, speaks
+//! HTTP to them, sends signals, and reads topics.
+//!
+//! Invariant: at any time at most one world of a test program is on stage (the second waits), because scenarios under
+//! load on two cores disturb each other. So a test that needs two runs must drop the first world before the second.
+
+mod ledger;
+mod members;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use beacon_core::log::embedded::EmbeddedLog;
+use tempfile::TempDir;
+
+pub use ledger::Ledger;
+pub use members::Role;
+
+use crate::alert::{self, Alert};
+use crate::http;
+use crate::kafka::Kafka;
+use crate::ports::free_port;
+use crate::process::{Launch, Process};
+use crate::topic::{self, Entry};
+use crate::wait::wait_until;
+use members::{Place, Shape};
+
+/// A stop finishes the commit in hand and no more.
+const STOP: Duration = Duration::from_secs(15);
+/// A start on Kafka makes topics; under Rust's debug profile and with two cores that takes its time.
+const START: Duration = Duration::from_secs(60);
+
+/// The installation. Dropping it kills what runs; after a failed test its directory is kept, and its path printed.
+pub struct World {
+    shape: Shape,
+    port: u16,
+    config: PathBuf,
+    members: Vec<Member>,
+    directory: Option<TempDir>,
+    _stage: MutexGuard<'static, ()>,
+}
+
+struct Member {
+    role: Role,
+    launch: Launch,
+    process: Option<Process>,
+}
+
+impl World {
+    /// `beacon alertmanager` on an embedded log, with this `alertmanager.yml`; returns when it is ready.
+    ///
+    /// # Panics
+    /// As all constructors: when a program is not built, or does not get ready; its output is shown.
+    #[track_caller]
+    pub fn embedded(config: &str) -> Self {
+        Self::set_up(config, |directory| Shape::Embedded { storage: directory.join("storage") })
+    }
+
+    /// Gateway, one worker and notifier as processes of their own on the shared Kafka.
+    #[track_caller]
+    pub fn kafka(config: &str) -> Self {
+        Self::kafka_on(Kafka::shared(), config)
+    }
+
+    /// The same on a given Kafka, which the test may kill.
+    #[track_caller]
+    pub fn kafka_on(kafka: &Kafka, config: &str) -> Self {
+        let bootstrap = kafka.bootstrap().to_owned();
+        Self::set_up(config, |directory| Shape::Kafka {
+            bootstrap,
+            prefix: unique_prefix(),
+            states: directory.join("state"),
+        })
+    }
+
+    #[track_caller]
+    fn set_up(config: &str, shape: impl FnOnce(&Path) -> Shape) -> Self {
+        static STAGE: Mutex<()> = Mutex::new(());
+        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory =
+            tempfile::Builder::new().prefix("beacon-scenario-").tempdir().expect("a temporary directory can be made");
+        let config_file = directory.path().join("alertmanager.yml");
+        fs::write(&config_file, config).expect("the directory can be written");
+        let mut world = Self {
+            shape: shape(directory.path()),
+            port: free_port(),
+            config: config_file,
+            members: Vec::new(),
+            directory: Some(directory),
+            _stage: stage,
+        };
+        world.members = world.shape.roles().into_iter().map(|role| world.member(role)).collect();
+        world.start_all();
+        world
+    }
+
+    fn member(&self, role: Role) -> Member {
+        Member { role, launch: self.launch(role, self.port), process: None }
+    }
+
+    fn launch(&self, role: Role, port: u16) -> Launch {
+        self.shape.launch(role, &Place { logs: self.directory(), config: &self.config, port })
+    }
+
+    /// Base URL of its API.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` of its API, as Prometheus wants an Alertmanager's.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it keeps state and configuration.
+    pub fn directory(&self) -> &Path {
+        self.directory.as_ref().expect("it is kept only when the world ends").path()
+    }
+
+    /// How a second process in the same place is started, with everything as the first but its port.
+    pub fn rival(&self, role: Role) -> Launch {
+        self.launch(role, free_port())
+    }
+
+    /// Starts one more worker process. Only on Kafka: an embedded log belongs to one process.
+    #[track_caller]
+    pub fn add_worker(&mut self) {
+        let workers = self.members.iter().filter(|member| matches!(member.role, Role::Worker(_))).count();
+        let role = Role::Worker(u32::try_from(workers).expect("a handful of workers"));
+        assert!(matches!(self.shape, Shape::Kafka { .. }), "an embedded log has one process");
+        let member = self.member(role);
+        self.members.push(member);
+        self.start(role);
+    }
+
+    /// Posts alerts in one request, which must be answered 200: from then on they are Beacon's responsibility.
+    #[track_caller]
+    pub fn accept(&self, alerts: &[Alert]) {
+        let answer = alert::post(&self.url(), alerts).and_then(|answer| answer.expect_status(200));
+        if let Err(answer) = answer {
+            panic!("{} alerts were not accepted: {answer}", alerts.len());
+        }
+    }
+
+    /// Posts alerts in one request; true when they were answered 200, false when the request must be sent again.
+    ///
+    /// # Panics
+    /// When they were refused (4xx): sending them again would not help.
+    #[track_caller]
+    pub fn offer(&self, alerts: &[Alert]) -> bool {
+        match alert::post(&self.url(), alerts) {
+            Ok(answer) if answer.status == 200 => true,
+            Ok(answer) if (400..500).contains(&answer.status) => panic!("refused: {answer}"),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Starts every member that does not run, and waits until the API is ready.
+    #[track_caller]
+    pub fn start_all(&mut self) {
+        for index in 0..self.members.len() {
+            self.start_member(index);
+        }
+        self.wait_ready();
+    }
+
+    /// Starts one member; on the embedded log, the process. Does nothing when it runs.
+    #[track_caller]
+    pub fn start(&mut self, role: Role) {
+        let index = self.index(role);
+        self.start_member(index);
+        if self.members[index].role == Role::Gateway {
+            self.wait_ready();
+        }
+    }
+
+    #[track_caller]
+    fn start_member(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if member.process.as_mut().is_none_or(|process| process.ended().is_some()) {
+            let process = member.launch.start().unwrap_or_else(|error| panic!("{error:#}"));
+            member.process = Some(process);
+        }
+    }
+
+    #[track_caller]
+    fn wait_ready(&mut self) {
+        let ready = format!("{}/-/ready", self.url());
+        if let Err(error) = self.process(Role::Gateway).wait_ready(&ready, START) {
+            panic!("{error:#}");
+        }
+    }
+
+    /// Kills every process at the same moment, as a power cut would.
+    pub fn kill9_all(&mut self) {
+        for member in &mut self.members {
+            if let Some(process) = &mut member.process {
+                process.kill9();
+            }
+        }
+    }
+
+    /// Kills one member; on the embedded log, the process.
+    #[track_caller]
+    pub fn kill9(&mut self, role: Role) {
+        self.process(role).kill9();
+    }
+
+    /// The member's process, to freeze it or look at its output.
+    ///
+    /// # Panics
+    /// When it was never started.
+    #[track_caller]
+    pub fn process(&mut self, role: Role) -> &mut Process {
+        let index = self.index(role);
+        self.members[index].process.as_mut().expect("every member of a world was started")
+    }
+
+    /// SIGTERM to every member; returns when all have ended.
+    ///
+    /// # Panics
+    /// When one takes longer than 15 s, or ends otherwise than with exit code 0.
+    #[track_caller]
+    pub fn stop_all(&mut self) {
+        for member in self.members.iter_mut().rev() {
+            let Some(process) = &mut member.process else { continue };
+            if process.ended().is_none() {
+                let status: ExitStatus = process.terminate(STOP);
+                assert!(status.success(), "{:?} ended with {status} on SIGTERM\n{}", member.role, process.tail());
+            }
+        }
+    }
+
+    /// Panics when a member that was started is no longer running.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        for member in &mut self.members {
+            if let Some(process) = &mut member.process
+                && let Some(status) = process.ended()
+            {
+                panic!("{:?} ended by itself with {status}\n{}", member.role, process.tail());
+            }
+        }
+    }
+
+    /// All committed records of one of Beacon's topics. An embedded log is stopped for it, and started again.
+    #[track_caller]
+    pub fn read(&mut self, topic: &str) -> Vec<Entry> {
+        let entries = match &self.shape {
+            Shape::Kafka { bootstrap, prefix, .. } => topic::read_kafka(bootstrap, &format!("{prefix}{topic}")),
+            Shape::Embedded { .. } => {
+                let read = self.while_stopped(|log, name| topic::read_log(log, &name(topic)));
+                self.start_all();
+                read
+            }
+        };
+        entries.unwrap_or_else(|error| panic!("cannot read {topic}: {error:#}"))
+    }
+
+    /// Writes records (key, value) straight to one of Beacon's topics, past the gateway, and returns when they are
+    /// durable. An embedded log is stopped for it, and started again.
+    #[track_caller]
+    pub fn write(&mut self, topic: &str, records: &[(Vec<u8>, Vec<u8>)]) {
+        let written = match &self.shape {
+            Shape::Kafka { bootstrap, prefix, .. } => {
+                topic::write_kafka(bootstrap, &format!("{prefix}{topic}"), records, &[])
+            }
+            Shape::Embedded { .. } => {
+                let written = self.while_stopped(|log, name| topic::write_log(log, &name(topic), records));
+                self.start_all();
+                written
+            }
+        };
+        written.unwrap_or_else(|error| panic!("cannot write to {topic}: {error:#}"));
+    }
+
+    /// Ends the scenario: stops every process with SIGTERM, each of which must exit with 0, and reads what was decided
+    /// and delivered.
+    #[track_caller]
+    pub fn finish(mut self) -> Ledger {
+        self.stop_all();
+        let read = match &self.shape {
+            Shape::Kafka { bootstrap, prefix, .. } => {
+                Ledger::read(|topic| topic::read_kafka(bootstrap, &format!("{prefix}{topic}")))
+            }
+            Shape::Embedded { .. } => {
+                self.while_stopped(|log, name| Ledger::read(|topic| topic::read_log(log, &name(topic))))
+            }
+        };
+        read.unwrap_or_else(|error| panic!("cannot read what was decided: {error:#}"))
+    }
+
+    /// Opens the embedded log, which its process must leave first.
+    #[track_caller]
+    fn while_stopped<T>(&mut self, act: impl FnOnce(&EmbeddedLog, &dyn Fn(&str) -> String) -> T) -> T {
+        self.stop_all();
+        let Shape::Embedded { storage } = &self.shape else { panic!("only an embedded log belongs to one process") };
+        let log = EmbeddedLog::open(storage.join(members::LOG_DIRECTORY))
+            .unwrap_or_else(|error| panic!("after a clean stop the log is free: {error}"));
+        act(&log, &|topic| format!("{}{topic}", members::DEFAULT_PREFIX))
+    }
+
+    /// Waits until the API shows `count` active alerts.
+    #[track_caller]
+    pub fn wait_for_active_alerts(&self, count: usize, timeout: Duration) {
+        wait_until(&format!("{count} active alerts in the API"), timeout, || {
+            let answer = http::get(&format!("{}/api/v2/alerts", self.url()))?.expect_status(200)?;
+            let found = answer.json::<Vec<serde_json::Value>>().len();
+            crate::wait::same(found, count)
+        });
+    }
+
+    fn index(&self, role: Role) -> usize {
+        let wanted = self.shape.played_by(role);
+        self.members
+            .iter()
+            .position(|member| member.role == wanted)
+            .unwrap_or_else(|| panic!("there is no {role:?} in this world"))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let failing = thread::panicking();
+        // Dropping a process prints its last words when the test is failing.
+        self.members.clear();
+        if failing {
+            if let Some(directory) = self.directory.take() {
+                eprintln!("---- all output, state and configuration of this run: {} ----", directory.keep().display());
+            }
+        } else if let Shape::Kafka { bootstrap, prefix, .. } = &self.shape
+            && let Err(error) = topic::delete_kafka(bootstrap, prefix)
+        {
+            // The broker may be dead by the scenario's own doing; then its topics die with it.
+            eprintln!("topics {prefix}* stay on {bootstrap}: {error:#}");
+        }
+    }
+}
+
+/// Differs between runs, also those of other programs on the same Kafka.
+fn unique_prefix() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    format!("scenario-{}-{}.", now.as_micros(), std::process::id())
+}

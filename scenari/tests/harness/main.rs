@@ -1,0 +1,5 @@
+//! The stage itself is sound: each real part starts, does its work, and misbehaves on request.
+
+mod broker;
+mod receivers;
+mod sources;
