@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{
-    CleanupPolicy, Event, Isolation, Log, Record, SendRecord, SessionConfig, TopicPartition, TopicSpec,
+    CleanupPolicy, Event, Isolation, Log, LogError, Position, Record, SendRecord, SessionConfig, TopicPartition, TopicSpec,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -77,21 +77,26 @@ fn end_to_end(log: &Arc<EmbeddedLog>) -> Outcome<()> {
             match session.poll(PATIENCE).map_err(|error| error.to_string())? {
                 Event::Records(batch) => {
                     left -= batch.len();
-                    drop(arrived.send(Instant::now()));
+                    arrived.send(Instant::now()).map_err(|error| error.to_string())?;
                 }
-                Event::EndOfPartition(..) => drop(ready.send(())),
+                Event::EndOfPartition(..) => ready.send(()).map_err(|error| error.to_string())?,
                 _ => {}
             }
         }
         Ok::<(), String>(())
     });
     let appender = log.appender()?;
+    let complain = |result: Result<Vec<Position>, LogError>| {
+        if let Err(error) = result {
+            eprintln!("append: {error}");
+        }
+    };
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         when_ready.recv()?;
         let started = Instant::now();
-        appender.append(vec![Record::new("latency", "key", vec![b'x'; 100])], Box::new(|result| drop(result)));
-        times.push(arrivals.recv()?.duration_since(started));
+        appender.append(vec![Record::new("latency", "key", vec![b'x'; 100])], Box::new(complain));
+        times.push(arrivals.recv_timeout(PATIENCE)?.duration_since(started));
     }
     reader.join().map_err(|_| "the reader panicked")??;
     print_latency("append to delivery, 100 B", times);

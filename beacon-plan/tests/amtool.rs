@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use beacon_plan::{Labels, Plan};
+use beacon_plan::{Labels, Plan, matcher};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
@@ -156,6 +156,187 @@ fn alerts_go_to_the_same_receivers_in_random_trees() {
         let plan = Plan::parse(&yaml, "f.yml").unwrap_or_else(|e| panic!("{e}\n{yaml}"));
         for alert in alerts.new_tree(&mut runner).expect("alerts").current() {
             assert_eq!(plan.receivers_of(&alert), amtool_receivers(&path, &alert), "{alert:?} in {yaml}");
+        }
+    }
+}
+
+/// One route for each pattern, so that one call tells which of them match a value.
+fn pattern_tree(patterns: &[&str]) -> String {
+    let quoted = |pattern: &str| format!("'{}'", pattern.replace('\'', "''"));
+    let route = |(index, pattern): (usize, &&str)| {
+        format!("    - {{match_re: {{a: {}}}, receiver: r{index}, continue: true}}\n", quoted(pattern))
+    };
+    let routes: String = patterns.iter().enumerate().map(route).collect();
+    let receivers: String = (0..patterns.len()).map(|index| format!("  - name: r{index}\n")).collect();
+    format!("route:\n  receiver: none\n  routes:\n{routes}receivers:\n  - name: none\n{receivers}")
+}
+
+#[test]
+fn regular_expressions_mean_what_they_mean_in_go() {
+    let patterns = [
+        r"\d+",
+        r"\D+",
+        r"\w+",
+        r"\W+",
+        r"\s*\S",
+        r"[\W]",
+        r"[^\W]",
+        r"[\d.-]+",
+        r"[a&&b]+",
+        r"[[a]+",
+        r"[a~~b]+",
+        r"[+--]+",
+        r"[]a]+",
+        r"[^]a]",
+        r"[[:alpha:]_]+",
+        r"[[:^digit:]]",
+        r"[[:word:]]+",
+        r"a{",
+        r"a{,2}",
+        r"a{2,3}",
+        r"a{2,}?b",
+        r"\Qa.b*\E+",
+        r"\<a\>",
+        r"\x41\x{42}\103",
+        r"(?i)ü",
+        r"(?i:K)",
+        r"(?s:a.b)",
+        r"(?P<x>a)b",
+        r"\p{Greek}+",
+        r"\pL",
+        r"\p{^Lu}",
+        r"\P{^Lu}",
+        r"a\b-b",
+        r"a\Bb",
+        r"#a b",
+        r"a\_b\-\/",
+        r".*",
+        r".",
+        r"|a",
+        r"(a|)b?",
+        r"^a$",
+        r"\Aa\z",
+        r"[a\-z]+",
+        r"[\]\[]+",
+        r"a??b",
+        r"(?U)a+",
+        r"(?m)^a$",
+        r"[^a-c]",
+        r"[\x{3b1}-\x{3c9}]+",
+        r"\.",
+        r"a\{2\}",
+        r"}",
+        r"[\n\t]*x",
+        r"(?i)[^k]",
+    ];
+    let values = [
+        "a", "b", "ab", "aa", "aaa", "aaab", "A", "1", "42", "٤٢", "ü", "Ü", "k", "K", "K", "_", "a_1", "a-b", "a&b",
+        "a~", "[a", "]", "+,-", "a{", "a.b*", "a.b**", "<a>", "ABC", "αβ", "#a b", "#ab", "a_b-/", ".", "x", "1.2-3",
+        "\u{a0}", "a\u{a0}", "z",
+    ];
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("patterns.yml");
+    let yaml = pattern_tree(&patterns);
+    fs::write(&path, &yaml).expect("writable");
+    let plan = Plan::parse(&yaml, "f.yml").unwrap_or_else(|e| panic!("{e}"));
+    for value in values {
+        let alert: Labels = [("a".to_owned(), value.to_owned())].into();
+        let named = |receivers: &[String]| -> Vec<String> {
+            let pattern = |name: &String| name[1..].parse().map_or("none", |index: usize| patterns[index]).to_owned();
+            receivers.iter().map(pattern).collect()
+        };
+        let ours: Vec<String> = plan.receivers_of(&alert).into_iter().map(str::to_owned).collect();
+        assert_eq!(named(&ours), named(&amtool_receivers(&path, &alert)), "patterns that match {value:?}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_expression_in_go_is_none_here() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("pattern.yml");
+    for pattern in [
+        "a(",
+        "a)",
+        "[a",
+        "[b-a]",
+        "a**",
+        "a{2}{3}",
+        "a+*",
+        "*a",
+        "a|+",
+        "a{1001}",
+        "a{3,2}",
+        "(?=a)",
+        "(?<=a)",
+        r"(a)\1",
+        "(?x)a",
+        r"\y",
+        "a\\",
+        r"\p{Nonsense}",
+        r"\xg1",
+        r"\Z",
+        "(?P<a",
+        "(?P<>a)",
+        "(?P=a)",
+        "(?i",
+        "[[:nonsense:]]",
+        r"[a-\d]",
+        "x{2,1001}",
+    ] {
+        let yaml = pattern_tree(&[pattern]);
+        fs::write(&path, &yaml).expect("writable");
+        assert!(!check(&path).0, "amtool takes {pattern}");
+        assert!(Plan::parse(&yaml, "f.yml").is_err(), "Beacon takes {pattern}");
+    }
+}
+
+#[test]
+fn matchers_are_taken_and_refused_alike() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("matcher.yml");
+    let version = String::from_utf8(amtool(&["--version"]).stdout).expect("UTF-8");
+    let classic_only = (0..27).any(|minor| version.contains(&format!("version 0.{minor}.")));
+    for (matcher, labels) in [
+        ("a=b", "a=b"),
+        ("a=b,", "a=b"),
+        ("{a=b", "a=b"),
+        ("a=b}", "a=b"),
+        ("a = b c ", "a=b c"),
+        ("a=", "c=1"),
+        ("a=\"b,c\"", "a=b,c"),
+        ("a=\"b\\tc\"", "a=b\\tc"),
+        ("a=\"b\\nc\"", "a=b\nc"),
+        ("a=b\\", "a=b\\"),
+        ("a==b", "a==b"),
+        ("a=~~", "c=1"),
+        ("a!=b", "a=c"),
+        ("a:b=c", "c=1"),
+        ("a", "a=b"),
+        ("a=b,,", "a=b"),
+        (",", "a=b"),
+        ("1a=b", "a=b"),
+        ("a=b\"c", "a=b"),
+        ("a=\"b", "a=b"),
+        ("a~b", "a=b"),
+        ("a b=c", "a=b"),
+        ("a=\"b\"c\"", "a=b"),
+    ] {
+        let quoted = matcher.replace('\\', "\\\\").replace('"', "\\\"");
+        let yaml = format!(
+            "route: {{receiver: no, routes: [{{matchers: [\"{quoted}\"], receiver: hit}}]}}\nreceivers: [{{name: no}}, {{name: hit}}]\n"
+        );
+        fs::write(&path, &yaml).expect("writable");
+        let (taken, said) = check(&path);
+        let plan = Plan::parse(&yaml, "f.yml").map(|_| ());
+        // Before 0.27 amtool knows the classic form only; with the other one Beacon takes more.
+        let classic = matcher::classic::parse(matcher);
+        let ours = if classic_only { classic.is_ok() } else { plan.is_ok() };
+        assert_eq!(ours, taken, "{matcher}: {said}{classic:?}{plan:?}");
+        if taken {
+            let plan = Plan::parse(&yaml, "f.yml").unwrap_or_else(|e| panic!("{matcher}: {e}"));
+            let (name, value) = labels.split_once('=').expect("a label");
+            let alert: Labels = [(name.to_owned(), value.to_owned())].into();
+            assert_eq!(plan.receivers_of(&alert), amtool_receivers(&path, &alert), "{matcher} on {labels}");
         }
     }
 }

@@ -6,5 +6,4 @@ mod children;
 mod commit;
 mod groups;
 mod reading;
-mod speed;
-mod support;
+pub mod support;

@@ -74,12 +74,12 @@ pub fn a_member_that_closes_leaves_its_partitions_to_the_others(subject: &Subjec
 
 pub fn a_static_member_that_returns_gets_its_partitions_back(subject: &Subject) {
     let input = subject.topic("input", 4);
-    let config = |id: &str| SessionConfig { instance_id: Some(subject.name(id)), ..subject.config("group", id, &[&input]) };
+    let config =
+        |id: &str| SessionConfig { instance_id: Some(subject.name(id)), ..subject.config("group", id, &[&input]) };
     let mut first = subject.join_with(config("a"));
     let mut second = subject.join_with(config("b"));
-    let even = |members: &[&mut Member]| {
-        members.iter().all(|member| member.owned.len() == 2 && member.revoked.is_empty())
-    };
+    let even =
+        |members: &[&mut Member]| members.iter().all(|member| member.owned.len() == 2 && member.revoked.is_empty());
     poll_all_until(&mut [&mut first, &mut second], subject, "an even division", even);
     let (of_first, of_second) = (first.numbers_of(&input), second.numbers_of(&input));
     // The first is still there, as a process killed a moment ago is for the group: the new one takes its place.

@@ -110,7 +110,9 @@ pub fn appends_of_many_threads_all_get_a_place_of_their_own(subject: &Subject) {
             scope.spawn(move || {
                 let record = |n| vec![Record::new(Arc::clone(topic), "k", format!("{thread}-{n}")).to_partition(0)];
                 (0..50)
-                    .map(|n| (appender.append_blocking(record(n)).expect("appended")[0].offset, format!("{thread}-{n}")))
+                    .map(|n| {
+                        (appender.append_blocking(record(n)).expect("appended")[0].offset, format!("{thread}-{n}"))
+                    })
                     .collect::<Vec<_>>()
             })
         };

@@ -111,12 +111,16 @@ fn the_newest_record_of_each_key_stays_where_it_was() {
 fn tombstones_stay_for_their_retention_and_then_go() {
     let options = EmbeddedOptions { tombstone_retention: Duration::from_millis(200), ..small_buffers() };
     let cleaned = cleaned(options, CleanupPolicy::Compact);
-    let write = |from: u32| (from..from + 4).for_each(|n| drop(cleaned.append("other", Some(&n.to_string()), HOUR)));
+    let write = |from: u32| {
+        for n in from..from + 4 {
+            cleaned.append("other", Some(&n.to_string()), HOUR);
+        }
+    };
     cleaned.append("gone", Some("value"), HOUR);
     let tombstone = cleaned.append("gone", None, 1000 * HOUR);
     write(0);
-    cleaned.log.clean_now().expect("cleaned");
     let started = Instant::now();
+    cleaned.log.clean_now().expect("cleaned");
     let gone = |cleaned: &Cleaned| -> Vec<_> {
         cleaned.read().into_iter().filter(|(_, key, _)| key == "gone").map(|(offset, _, value)| (offset, value)).collect()
     };

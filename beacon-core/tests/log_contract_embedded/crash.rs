@@ -45,7 +45,9 @@ fn run_and_kill(directory: &Path) -> BTreeMap<String, u64> {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut acknowledged = BTreeMap::new();
     let mut note = |line: String| {
-        if let Some((who, number)) = line.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) {
+        // The last line may have been cut off by the kill, in the middle of a number: then it has no end mark.
+        let words = line.strip_prefix("ack ").and_then(|rest| rest.strip_suffix(';')?.split_once(' '));
+        if let Some((who, number)) = words {
             acknowledged.insert(who.to_owned(), number.parse::<u64>().expect("a number"));
         }
         acknowledged.len()
@@ -58,13 +60,8 @@ fn run_and_kill(directory: &Path) -> BTreeMap<String, u64> {
         child.kill().expect("killed");
         child.wait().expect("gone");
     });
-    for line in lines {
-        // The last line may have been cut off by the kill, in the middle of a number.
-        if let Ok(line) = line
-            && line.ends_with(';')
-        {
-            note(line.trim_end_matches(';').to_owned());
-        }
+    for line in lines.map_while(Result::ok) {
+        note(line);
     }
     killer.join().expect("no panic");
     acknowledged
@@ -92,9 +89,11 @@ fn write_until_killed(directory: &Path) {
 
 fn acknowledge(who: &str, number: u64) {
     let mut out = std::io::stdout().lock();
-    // A line must be the first of its prefix: the test harness writes to the same stream.
-    writeln!(out, "\nack {who} {number};").expect("the parent reads");
-    out.flush().expect("the parent reads");
+    // On a line of its own: the test harness writes to the same stream.
+    if writeln!(out, "\nack {who} {number};").and_then(|()| out.flush()).is_err() {
+        // The parent has failed and reads no more.
+        std::process::exit(1);
+    }
 }
 
 fn append(log: &dyn Log, topic: &str, first: u64, key: impl Fn(u64) -> String) {

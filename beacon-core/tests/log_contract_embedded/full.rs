@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use beacon_core::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use beacon_core::log::{
-    CommitError, Isolation, Log, LogError, LogErrorKind, Record, TopicPartition,
+    CommitError, Isolation, LogError, LogErrorKind, Record, TopicPartition,
 };
 
 use crate::log_contract::{Subject, numbers, plain};
@@ -138,7 +138,7 @@ fn a_write_that_hits_the_end_of_the_disk_is_settled_when_there_is_room() {
         panic!("{refused} instead of a full disk");
     };
     assert_eq!(error.kind(), LogErrorKind::Full, "{error}");
-    let error = append(&subject, &input, "refused").expect_err("still full");
+    let error = append(&subject, &input, &"x".repeat(1_000_000)).expect_err("still full");
     assert_eq!(error.kind(), LogErrorKind::Full, "{error}");
     let visible = |subject: &Subject, partition| {
         subject.read_all(&output, partition, Isolation::Committed).len() as u64

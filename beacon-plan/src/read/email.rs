@@ -17,14 +17,14 @@ pub(super) fn read(at: &At<'_>, global: &Global) -> Option<(Email, bool)> {
     let fields = at.fields()?;
     unsupported::refuse(&fields, unsupported::EMAIL);
     let to = literal(&fields, "to");
-    if to.is_none() && fields.get("to").is_none_or(|at| at.is_zero()) {
+    if to.is_none() && fields.get("to").is_none_or(|at| at.is_empty()) {
         at.missing("a mail needs `to`, the address it goes to");
     }
     let from = literal(&fields, "from").or_else(|| global.smtp_from.clone());
-    if from.is_none() && fields.get("from").is_none_or(|at| at.is_zero()) {
+    if from.is_none() && fields.get("from").is_none_or(|at| at.is_empty()) {
         at.missing("a mail needs a sender: set `from` here or `smtp_from` in `global`");
     }
-    let written = fields.get("smarthost").filter(|at| !at.is_zero());
+    let written = fields.get("smarthost").filter(|at| !at.is_empty());
     let smarthost = match &written {
         Some(at) => host_port(at),
         None => global.smtp_smarthost.clone(),

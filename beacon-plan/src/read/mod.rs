@@ -210,6 +210,15 @@ impl<'a> At<'a> {
         })
     }
 
+    /// Whether nothing is written here, or an empty text.
+    fn is_empty(&self) -> bool {
+        match &self.node.value {
+            Value::Null => true,
+            Value::Scalar { text, .. } => text.is_empty(),
+            Value::List(_) | Value::Map(_) => false,
+        }
+    }
+
     fn is_true(&self) -> bool {
         matches!(&self.node.value, Value::Scalar { text, plain: true } if scalar::boolean(text) == Some(true))
     }

@@ -19,7 +19,7 @@ pub(super) fn read_root(at: &At<'_>, receivers: &[String]) -> Option<RouteSpec> 
     if let Some(at) = fields.get("continue").filter(|at| at.is_true()) {
         at.invalid("the root route cannot have `continue`, as nothing comes after it; remove it");
     }
-    if fields.get("receiver").is_none_or(|at| at.is_zero()) {
+    if fields.get("receiver").is_none_or(|at| at.is_empty()) {
         at.missing("the root route needs a `receiver`: it takes every alert that no other route takes");
     }
     read(fields, receivers)

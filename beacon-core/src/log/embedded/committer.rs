@@ -239,6 +239,18 @@ impl Committer {
     fn write_numbered(&mut self, mut batch: WriteBatch) -> Result<(), (LogError, Arc<Outcome>)> {
         let number = self.last_write + 1;
         batch.put(keys::LAST_WRITE, number.to_be_bytes());
+        let spare = self.store.has_failed_in_background().then(|| WriteBatch::from_data(batch.data()));
+        let Err((error, outcome)) = self.attempt(batch, number) else { return Ok(()) };
+        match spare {
+            // It failed for what is past; if that is over, the database opened again takes the same batch.
+            Some(spare) if self.recover().is_ok() => {
+                if outcome.landed.get() == Some(&true) { Ok(()) } else { self.attempt(spare, number) }
+            }
+            _ => Err((error, outcome)),
+        }
+    }
+
+    fn attempt(&mut self, batch: WriteBatch, number: u64) -> Result<(), (LogError, Arc<Outcome>)> {
         match self.store.write(batch) {
             Ok(()) => {
                 self.last_write = number;

@@ -2,7 +2,8 @@
 //!
 //! The write-ahead log is what makes a commit durable, so a damaged one must be told apart from one that a crash cut
 //! off: recovery tolerates an incomplete record at the very end, which was never acknowledged, and refuses anything
-//! else. RocksDB's default would silently drop everything after the first bad byte.
+//! else. RocksDB's default would silently drop everything after the first bad byte. What cannot be told apart: damage
+//! that makes the last record before a crash look cut off. A log closed in order has nothing there to be damaged.
 
 use std::path::Path;
 use std::sync::{Arc, RwLock};
@@ -114,6 +115,15 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         self.with(|db| db.write_opt(batch, &options).map_err(|error| self.error("writing", error)))
+    }
+
+    /// Whether a flush or compaction of RocksDB has failed since the database was opened: then a write may be refused
+    /// for what is past, such as a disk that was full for a while.
+    pub(super) fn has_failed_in_background(&self) -> bool {
+        let errors = self.with(|db| {
+            db.property_int_value("rocksdb.background-errors").map_err(|error| self.error("asking for errors", error))
+        });
+        !matches!(errors, Ok(None | Some(0)))
     }
 
     /// The number of the last write.
@@ -273,6 +283,17 @@ impl Store {
 
     fn error(&self, doing: &str, error: rocksdb::Error) -> LogError {
         errors::storage(self.path(), doing, error)
+    }
+}
+
+impl Drop for Store {
+    /// Brings everything into tables, so that the next opening has nothing to replay. Nothing depends on it.
+    fn drop(&mut self) {
+        if let Some(db) = &*read(&self.db)
+            && let Err(error) = db.flush()
+        {
+            tracing::warn!(error = %error, "the embedded log could not be flushed; the next opening replays its log");
+        }
     }
 }
 

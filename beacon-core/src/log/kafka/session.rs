@@ -507,8 +507,10 @@ fn choose_protocol(cluster: &Cluster, config: &SessionConfig, transactor: &Trans
     decided.unwrap_or_else(|| decide_by_timeout(altered.is_ok()))
 }
 
+/// A tenth of the session time-out, so that a lost heartbeat or two cost no membership. It is also how soon a member
+/// hears of a rebalance, hence the upper bound.
 fn heartbeat_interval(session_timeout: Duration) -> Duration {
-    (session_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(3))
+    (session_timeout / 10).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
 
 fn join(cluster: &Cluster, config: &SessionConfig, protocol: Protocol) -> Result<Arc<Client>, LogError> {
