@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{
-    CleanupPolicy, Event, Isolation, Log, LogError, Position, Record, SendRecord, SessionConfig, TopicPartition, TopicSpec,
+    CleanupPolicy, Event, Isolation, Log, LogError, Position, Record, SendRecord, SessionConfig, TopicPartition,
+    TopicSpec,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -157,7 +158,8 @@ fn copy(log: &Arc<EmbeddedLog>, records: u64) -> Outcome<()> {
         if let Event::Records(batch) = session.poll(PATIENCE)? {
             for record in (0..batch.len()).map(|index| batch.get(index)) {
                 let value = record.value.unwrap_or_default();
-                session.send(SendRecord { key: record.key, ..self::record("output", record.partition, None, value) })?;
+                session
+                    .send(SendRecord { key: record.key, ..self::record("output", record.partition, None, value) })?;
                 positions[record.partition as usize] = record.offset + 1;
             }
             copied += batch.len() as u64;

@@ -11,11 +11,7 @@ use crate::error::ApiError;
 /// # Errors
 /// 415 with Alertmanager's words for another content type, or none; 413 when larger than `limit_bytes`; 400 when it
 /// could not be received.
-pub fn json(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-    limit_bytes: usize,
-) -> Result<Bytes, ApiError> {
+pub fn json(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit_bytes: usize) -> Result<Bytes, ApiError> {
     check_type(headers)?;
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(limit_bytes),

@@ -92,14 +92,24 @@ impl Gateway {
         }
         stop.stop();
         closing.send_replace(true);
+        if !bringing_up.is_finished() {
+            // A call into the log may be under way; it ends by its own time-out.
+            drop(tokio::time::timeout(LAST_ANSWERS, &mut bringing_up).await);
+        }
         if !serving.is_finished() && tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err() {
             tracing::warn!(waited = ?LAST_ANSWERS, "some requests were not finished before the stop");
             serving.abort();
         }
         publishing.abort();
         sweeping.abort();
-        // The views join their threads when dropped; not on a thread that others wait for.
-        tokio::task::spawn_blocking(move || drop((app, log))).await.context("closing the views")?;
+        // The views join their threads when dropped; not on a thread that others wait for. Closed by name, because a
+        // reloader may hold on to the rest for longer.
+        tokio::task::spawn_blocking(move || {
+            app.link.close();
+            drop(log);
+        })
+        .await
+        .context("closing the views")?;
         tracing::info!("gateway stopped");
         broken.map_or(Ok(()), Err)
     }

@@ -113,10 +113,7 @@ fn by_place(a: PairsOf<'_>, b: PairsOf<'_>) -> Ordering {
 
 /// Prometheus' order of label sets (`LabelSet.Before`): fewer labels first; then, name by name, who lacks the first name
 /// that the two do not share comes first, or who has the smaller value.
-fn by_labels<'a>(
-    a: impl Iterator<Item = (&'a str, &'a str)>,
-    b: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Ordering {
+fn by_labels<'a>(a: impl Iterator<Item = (&'a str, &'a str)>, b: impl Iterator<Item = (&'a str, &'a str)>) -> Ordering {
     let (a, b): (Vec<_>, Vec<_>) = (a.collect(), b.collect());
     a.len().cmp(&b.len()).then_with(|| {
         let first_difference = a.iter().zip(&b).find(|(a, b)| a != b);

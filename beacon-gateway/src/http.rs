@@ -32,10 +32,7 @@ pub fn routes(app: Arc<App>) -> Router {
         let home = format!("{prefix}/");
         let to_home = move || async move { Redirect::temporary(&home) };
         // `nest` leaves out the root with a slash at its end.
-        Router::new()
-            .route("/", get(to_home))
-            .route(&format!("{prefix}/"), get(page::page))
-            .nest(&prefix, inner)
+        Router::new().route("/", get(to_home)).route(&format!("{prefix}/"), get(page::page)).nest(&prefix, inner)
     };
     routes.fallback(not_found).layer(from_fn_with_state(Arc::clone(&app), measure)).with_state(app)
 }
@@ -105,12 +102,7 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-async fn measure(
-    State(app): State<Arc<App>>,
-    matched: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn measure(State(app): State<Arc<App>>, matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let handler = handler_name(matched.as_ref().map(MatchedPath::as_str), &app.config.prefix());
     let method = method_name(request.method());
     let begun = Instant::now();

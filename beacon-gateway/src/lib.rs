@@ -48,10 +48,6 @@ pub use reload::{ReloadError, Reloader};
 ///
 /// # Errors
 /// See [`Gateway::bind`] and [`Gateway::serve`].
-pub async fn run(
-    config: GatewayConfig,
-    log: Arc<dyn Log>,
-    shutdown: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+pub async fn run(config: GatewayConfig, log: Arc<dyn Log>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
     Gateway::bind(config, log).await?.serve(shutdown).await
 }

@@ -141,11 +141,7 @@ impl Default for Metrics {
             "When the plan was last read successfully",
             metrics.reload_success_timestamp.clone(),
         );
-        r.register(
-            "alertmanager_http_request_duration_seconds",
-            "Latencies of HTTP requests",
-            metrics.http.clone(),
-        );
+        r.register("alertmanager_http_request_duration_seconds", "Latencies of HTTP requests", metrics.http.clone());
         r.register(
             "beacon_gateway_append_duration_seconds",
             "From handing records to the log until it says that they are durable",

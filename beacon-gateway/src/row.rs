@@ -118,7 +118,8 @@ impl TryFrom<&AlertState> for AlertRow {
         let pairs = state.labels.iter().chain(&state.annotations).flat_map(|(name, value)| [name, value]);
         let strings = pairs.chain(&state.receivers).chain([&state.tenant, &state.generator_url]);
         let mut text = String::with_capacity(strings.clone().map(String::len).sum());
-        let mut ends = Vec::with_capacity((state.labels.len() + state.annotations.len()) * 2 + state.receivers.len() + 2);
+        let mut ends =
+            Vec::with_capacity((state.labels.len() + state.annotations.len()) * 2 + state.receivers.len() + 2);
         for string in strings {
             text.push_str(string);
             ends.push(u32::try_from(text.len()).map_err(|_| wrong("more than 4 GiB of text".to_owned()))?);

@@ -7,27 +7,24 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
-/// Go's zero time, which Go clients send for "not set".
-const GO_ZERO: &str = "0001-01-01T00:00:00Z";
+/// Go's zero time, 0001-01-01T00:00:00Z, which Go clients send for "not set" with any number of digits.
+pub const GO_ZERO_MS: i64 = -62_135_596_800_000;
 
-/// Reads a time of the API. `None` for Go's zero time; the empty string is the epoch, as go-openapi reads it; a time
+/// Reads a time of the API, milliseconds since the epoch. The empty string is the epoch, as go-openapi reads it; a time
 /// without zone is UTC. Digits below the millisecond are dropped.
 ///
 /// # Errors
 /// The text is not a time; the message quotes it.
-pub fn parse(text: &str) -> Result<Option<i64>, String> {
-    if text == GO_ZERO {
-        return Ok(None);
-    }
+pub fn parse(text: &str) -> Result<i64, String> {
     if text.is_empty() {
-        return Ok(Some(0));
+        return Ok(0);
     }
     let parsed = text.parse::<Timestamp>().or_else(|error| {
         let without_zone = text.parse::<DateTime>().map_err(|_| error)?;
         Ok::<_, jiff::Error>(without_zone.to_zoned(TimeZone::UTC)?.timestamp())
     });
     match parsed {
-        Ok(timestamp) => Ok(Some(floor_ms(timestamp))),
+        Ok(timestamp) => Ok(floor_ms(timestamp)),
         Err(error) => Err(format!("parsing time {text:?} as RFC 3339: {error}")),
     }
 }
@@ -45,8 +42,8 @@ pub struct ApiTime(pub i64);
 impl fmt::Display for ApiTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Outside of the years a calendar knows, the nearest it knows: such a time can come from the log only.
-        let timestamp = Timestamp::from_millisecond(self.0)
-            .unwrap_or(if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        let timestamp =
+            Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX });
         write!(f, "{timestamp:.3}")
     }
 }
@@ -69,12 +66,13 @@ mod tests {
     #[test]
     fn times_are_read_as_go_openapi_reads_them() {
         for (text, expected) in [
-            ("1970-01-01T00:00:01Z", Some(1000)),
-            ("1970-01-01T02:00:00.123456789+02:00", Some(123)),
-            ("1970-01-01T00:00:02", Some(2000)),
-            ("1969-12-31T23:59:59.9995Z", Some(-1)),
-            ("", Some(0)),
-            (GO_ZERO, None),
+            ("1970-01-01T00:00:01Z", 1000),
+            ("1970-01-01T02:00:00.123456789+02:00", 123),
+            ("1970-01-01T00:00:02", 2000),
+            ("1969-12-31T23:59:59.9995Z", -1),
+            ("", 0),
+            ("0001-01-01T00:00:00Z", GO_ZERO_MS),
+            ("0001-01-01T00:00:00.000Z", GO_ZERO_MS),
         ] {
             assert_eq!(parse(text), Ok(expected), "{text}");
         }

@@ -2,7 +2,6 @@
 
 mod rig;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beacon_core::log::LogErrorKind;
@@ -60,8 +59,9 @@ async fn a_read_sees_what_was_written_before_it() {
     let temp = TempLog::new();
     let (rig, _worker) = rig_with_worker(&temp).await;
     for round in 0..20 {
-        let alerts: Vec<Value> =
-            (0..10).map(|n| json!({"labels": {"alertname": format!("{round}-{n}"), "round": round.to_string()}})).collect();
+        let alerts: Vec<Value> = (0..10)
+            .map(|n| json!({"labels": {"alertname": format!("{round}-{n}"), "round": round.to_string()}}))
+            .collect();
         assert_eq!(rig.post("/api/v2/alerts", json!(alerts).to_string()).await.0, 200);
         let seen = rig.get_json(&format!("/api/v2/alerts?filter=round%3D{round}")).await;
         assert_eq!(seen.as_array().map(Vec::len), Some(10), "round {round}");
@@ -77,14 +77,17 @@ async fn listings_are_filtered_sorted_and_routed() {
     assert_eq!(rig.post("/api/v2/alerts", body).await.0, 200);
 
     let all = rig.get_json("/api/v2/alerts").await;
-    let fingerprints: Vec<&str> = all.as_array().expect("a list").iter().filter_map(|a| a["fingerprint"].as_str()).collect();
+    let fingerprints: Vec<&str> =
+        all.as_array().expect("a list").iter().filter_map(|a| a["fingerprint"].as_str()).collect();
     assert!(fingerprints.is_sorted(), "{fingerprints:?}");
     assert_eq!(fingerprints.len(), 3, "what has ended is not shown");
 
     let list = |query: &str| {
         let path = format!("/api/v2/alerts?{query}");
         let rig = &rig;
-        async move { names(&rig.get_json(&path).await).iter().map(|n| (*n).to_owned()).collect::<std::collections::BTreeSet<_>>() }
+        async move {
+            names(&rig.get_json(&path).await).iter().map(|n| (*n).to_owned()).collect::<std::collections::BTreeSet<_>>()
+        }
     };
     assert_eq!(list("filter=team%3D~%22x%7Cy%22").await.into_iter().collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(list("filter=team%3Dx&filter=alertname%3DB").await.len(), 0);
@@ -94,10 +97,7 @@ async fn listings_are_filtered_sorted_and_routed() {
 
     let a = rig.get_json("/api/v2/alerts?filter=alertname%3DA").await;
     assert_eq!(a[0]["receivers"], json!([{"name": "team-x"}, {"name": "team-xy"}]));
-    assert_eq!(
-        a[0]["status"],
-        json!({"inhibitedBy": [], "mutedBy": [], "silencedBy": [], "state": "active"})
-    );
+    assert_eq!(a[0]["status"], json!({"inhibitedBy": [], "mutedBy": [], "silencedBy": [], "state": "active"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +108,10 @@ async fn groups_are_those_of_the_plan() {
                    {"labels":{"alertname":"B","job":"1"}}]"#;
     assert_eq!(rig.post("/api/v2/alerts", body).await.0, 200);
     let groups = rig.get_json("/api/v2/alerts/groups").await;
-    let shape: Vec<Value> = groups.as_array().expect("a list").iter()
+    let shape: Vec<Value> = groups
+        .as_array()
+        .expect("a list")
+        .iter()
         .map(|group| json!([group["receiver"]["name"], group["labels"], group["alerts"].as_array().map(Vec::len)]))
         .collect();
     assert_eq!(
@@ -208,11 +211,14 @@ async fn a_topic_with_another_partition_count_ends_the_gateway_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_gateway_shows_what_was_there() {
     let temp = TempLog::new();
-    let (rig, _worker) = rig_with_worker(&temp).await;
+    let (rig, worker) = rig_with_worker(&temp).await;
     assert_eq!(rig.post("/api/v2/alerts", r#"[{"labels":{"alertname":"A"}}]"#).await.0, 200);
     assert_eq!(names(&rig.get_json("/api/v2/alerts").await), ["A"]);
+    let reloader = rig.reloader.clone();
     rig.stop().await.expect("a clean stop");
-    let log: Arc<dyn beacon_core::log::Log> = temp.log.clone();
-    let rig = Rig::start(config(), log).await;
+    drop(worker);
+    let temp = temp.reopen();
+    drop(reloader);
+    let rig = Rig::start(config(), temp.log.clone()).await;
     assert_eq!(names(&rig.get_json("/api/v2/alerts").await), ["A"]);
 }

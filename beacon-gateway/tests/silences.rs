@@ -69,8 +69,12 @@ async fn a_change_that_would_alter_the_past_makes_a_new_silence() {
     let second = set(&rig, silence(&first, "z", "c")).await;
     assert_ne!(second, first);
     let all = rig.get_json("/api/v2/silences").await;
-    let states: Vec<(&str, &str)> = all.as_array().expect("a list").iter()
-        .map(|s| (s["id"].as_str().expect("id"), s["status"]["state"].as_str().expect("state"))).collect();
+    let states: Vec<(&str, &str)> = all
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|s| (s["id"].as_str().expect("id"), s["status"]["state"].as_str().expect("state")))
+        .collect();
     assert_eq!(states, [(second.as_str(), "active"), (first.as_str(), "expired")]);
     let filtered = rig.get_json("/api/v2/silences?filter=team%3Dz").await;
     assert_eq!(filtered.as_array().map(Vec::len), Some(1));
@@ -88,6 +92,20 @@ async fn silences_outlive_the_gateway() {
     let record = records.last().expect("one");
     let stored = Silence::decode(record.value.as_deref().expect("a value")).expect("a silence");
     assert_eq!(record.key.as_deref(), Some(beacon_proto::key::silence("", &stored.id).as_bytes()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_silence_goes_when_its_time_is_over() {
+    let temp = TempLog::new();
+    let mut config = config();
+    config.silence_retention = std::time::Duration::ZERO;
+    let rig = Rig::start(config, temp.log.clone()).await;
+    let id = set(&rig, silence("", "x", "c")).await;
+    let staying = set(&rig, silence("", "y", "c")).await;
+    assert_eq!(delete(&rig, &id).await.0, 200);
+    let path = format!("/api/v2/silence/{id}");
+    rig::eventually("the silence is gone", || async { rig.get(&path).await.0 == 404 }).await;
+    assert_eq!(rig.get(&format!("/api/v2/silence/{staying}")).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,22 +20,13 @@ struct EndProgress<'a, K, V>(&'a Shared<K, V>);
 
 impl<K, V> Drop for EndProgress<'_, K, V> {
     fn drop(&mut self) {
-        let reason = if std::thread::panicking() {
-            "its thread panicked"
-        } else {
-            "it was stopped"
-        };
-        self.0
-            .progress
-            .end(format!("the view of {}: {reason}", self.0.topic));
+        let reason = if std::thread::panicking() { "its thread panicked" } else { "it was stopped" };
+        self.0.progress.end(format!("the view of {}: {reason}", self.0.topic));
     }
 }
 
-pub(super) fn follow<K, V>(
-    shared: &Shared<K, V>,
-    mut reader: Box<dyn Reader>,
-    mut observer: impl FnMut(&Change<K, V>),
-) where
+pub(super) fn follow<K, V>(shared: &Shared<K, V>, mut reader: Box<dyn Reader>, mut observer: impl FnMut(&Change<K, V>))
+where
     K: Codec + Ord + Clone,
     V: Codec,
 {
@@ -60,9 +51,7 @@ pub(super) fn follow<K, V>(
 
 fn fail<K, V>(shared: &Shared<K, V>, error: &LogError) {
     tracing::error!(topic = %shared.topic, %error, "the view has failed; it is not kept up to date any more");
-    shared
-        .progress
-        .end(format!("the view of {} failed: {error}", shared.topic));
+    shared.progress.end(format!("the view of {} failed: {error}", shared.topic));
 }
 
 /// Sleeps in short steps, so that a stop is heard.
@@ -87,11 +76,8 @@ where
     }
 }
 
-fn take_records<K, V>(
-    shared: &Shared<K, V>,
-    batch: &dyn RecordBatch,
-    observer: &mut impl FnMut(&Change<K, V>),
-) where
+fn take_records<K, V>(shared: &Shared<K, V>, batch: &dyn RecordBatch, observer: &mut impl FnMut(&Change<K, V>))
+where
     K: Codec + Ord + Clone,
     V: Codec,
 {
@@ -114,33 +100,18 @@ fn take_records<K, V>(
     }
     let changes: Vec<Change<K, V>> = {
         let mut table = shared.table.write().unwrap_or_else(PoisonError::into_inner);
-        next.iter()
-            .for_each(|(partition, next)| table.advance(*partition, *next));
-        decoded
-            .into_iter()
-            .map(|decoded| table.apply(decoded))
-            .collect()
+        next.iter().for_each(|(partition, next)| table.advance(*partition, *next));
+        decoded.into_iter().map(|decoded| table.apply(decoded)).collect()
     };
     changes.iter().for_each(observer);
-    next.into_iter()
-        .for_each(|(partition, next)| shared.progress.advance(partition, next));
+    next.into_iter().for_each(|(partition, next)| shared.progress.advance(partition, next));
 }
 
 /// Everything visible was delivered. That includes all there was at the start, whatever the log calls its end:
 /// markers of transactions take offsets that no reader is ever given.
 fn take_end<K: Ord, V>(shared: &Shared<K, V>, partition: &TopicPartition, end: Offset) {
     let number = partition.partition;
-    let end = end.max(
-        shared
-            .ends_at_start
-            .get(number as usize)
-            .copied()
-            .unwrap_or(0),
-    );
-    shared
-        .table
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .advance(number, end);
+    let end = end.max(shared.ends_at_start.get(number as usize).copied().unwrap_or(0));
+    shared.table.write().unwrap_or_else(PoisonError::into_inner).advance(number, end);
     shared.progress.advance(number, end);
 }

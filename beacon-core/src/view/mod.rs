@@ -77,10 +77,7 @@ where
         let description = log.describe_topic(topic)?.ok_or_else(|| {
             LogError::new(
                 LogErrorKind::UnknownTopic,
-                format!(
-                    "there is no topic {topic} in {}: create it, or check the topic prefix",
-                    log.describe()
-                ),
+                format!("there is no topic {topic} in {}: create it, or check the topic prefix", log.describe()),
             )
         })?;
         let topic: Arc<str> = topic.into();
@@ -103,8 +100,7 @@ where
         reader: Box<dyn Reader>,
         observer: impl FnMut(&Change<K, V>) + Send + 'static,
     ) -> Result<Self, LogError> {
-        let partitions =
-            u32::try_from(ends_at_start.len()).expect("a topic has at most 2^32 partitions");
+        let partitions = u32::try_from(ends_at_start.len()).expect("a topic has at most 2^32 partitions");
         let shared = Arc::new(Shared {
             table: RwLock::new(Table::new(partitions)),
             progress: Progress::new(partitions),
@@ -120,16 +116,9 @@ where
                 move || follow::follow(&shared, reader, observer)
             })
             .map_err(|error| {
-                LogError::new(
-                    LogErrorKind::Fatal,
-                    format!("no thread for the view of {topic}"),
-                )
-                .with_source(error)
+                LogError::new(LogErrorKind::Fatal, format!("no thread for the view of {topic}")).with_source(error)
             })?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// The value of one key.
@@ -146,13 +135,7 @@ impl<K, V> View<K, V> {
     /// Reads under one lock, so that all that `read` looks at is of one moment, with the offsets of
     /// [`Table::reflects`]. The view stands still meanwhile: take what you need and go.
     pub fn read<R>(&self, read: impl FnOnce(&Table<K, V>) -> R) -> R {
-        read(
-            &self
-                .shared
-                .table
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        read(&self.shared.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The topic it shows.
@@ -179,12 +162,7 @@ impl<K, V> View<K, V> {
     ///
     /// # Errors
     /// [`WaitError::TimedOut`] when it takes longer than `timeout`; [`WaitError::Ended`] when it never will be.
-    pub fn wait_for(
-        &self,
-        partition: u32,
-        offset: Offset,
-        timeout: Duration,
-    ) -> Result<(), WaitError> {
+    pub fn wait_for(&self, partition: u32, offset: Offset, timeout: Duration) -> Result<(), WaitError> {
         self.shared.progress.wait(partition, offset, timeout)
     }
 
@@ -213,14 +191,11 @@ impl<K, V> View<K, V> {
 
     /// Whether everything that was in the topic when the view began is reflected.
     pub fn is_caught_up(&self) -> bool {
-        self.last_at_start()
-            .all(|(partition, offset)| self.shared.progress.has_reached(partition, offset))
+        self.last_at_start().all(|(partition, offset)| self.shared.progress.has_reached(partition, offset))
     }
 
     fn last_at_start(&self) -> impl Iterator<Item = (u32, Offset)> {
-        (0..)
-            .zip(&self.shared.ends_at_start)
-            .filter_map(|(partition, end)| Some((partition, end.checked_sub(1)?)))
+        (0..).zip(&self.shared.ends_at_start).filter_map(|(partition, end)| Some((partition, end.checked_sub(1)?)))
     }
 
     /// Stops the thread and waits for it: at most a tenth of a second, or as long as the observer takes. All waits end.

@@ -93,12 +93,8 @@ impl Progress {
             _ => return,
         }
         self.moved.notify_all();
-        let reached: Vec<Sleeper> = state
-            .sleepers
-            .extract_if(.., |sleeper| {
-                sleeper.partition == partition && sleeper.offset < next
-            })
-            .collect();
+        let reached: Vec<Sleeper> =
+            state.sleepers.extract_if(.., |sleeper| sleeper.partition == partition && sleeper.offset < next).collect();
         drop(state);
         reached.into_iter().for_each(|sleeper| sleeper.waker.wake());
     }
@@ -110,9 +106,7 @@ impl Progress {
         self.moved.notify_all();
         let sleepers = std::mem::take(&mut state.sleepers);
         drop(state);
-        sleepers
-            .into_iter()
-            .for_each(|sleeper| sleeper.waker.wake());
+        sleepers.into_iter().for_each(|sleeper| sleeper.waker.wake());
     }
 
     /// Why there is no more progress, once [`Progress::end`] was called.
@@ -142,44 +136,25 @@ impl Progress {
             if let Some(outcome) = state.outcome(partition, offset) {
                 return outcome;
             }
-            let Some(left) = timeout
-                .checked_sub(begun.elapsed())
-                .filter(|left| !left.is_zero())
-            else {
+            let Some(left) = timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else {
                 let waited_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
-                return Err(WaitError::TimedOut {
-                    partition,
-                    offset,
-                    waited_ms,
-                });
+                return Err(WaitError::TimedOut { partition, offset, waited_ms });
             };
-            state = self
-                .moved
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// A future that ends when the record at `offset` is done, or when it never will be. It sets no time limit: put
     /// the runtime's own around it.
     pub fn reached(&self, partition: u32, offset: Offset) -> Reached<'_> {
-        Reached {
-            progress: self,
-            partition,
-            offset,
-            id: None,
-        }
+        Reached { progress: self, partition, offset, id: None }
     }
 }
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Progress")
-            .field("next", &state.next)
-            .field("ended", &state.ended)
-            .finish_non_exhaustive()
+        f.debug_struct("Progress").field("next", &state.next).field("ended", &state.ended).finish_non_exhaustive()
     }
 }
 
@@ -201,21 +176,12 @@ impl Future for Reached<'_> {
             return Poll::Ready(outcome);
         }
         let waker = context.waker();
-        match state
-            .sleepers
-            .iter_mut()
-            .find(|sleeper| Some(sleeper.id) == self.id)
-        {
+        match state.sleepers.iter_mut().find(|sleeper| Some(sleeper.id) == self.id) {
             Some(sleeper) => sleeper.waker.clone_from(waker),
             None => {
                 state.last_id += 1;
                 let id = state.last_id;
-                let sleeper = Sleeper {
-                    id,
-                    partition: self.partition,
-                    offset: self.offset,
-                    waker: waker.clone(),
-                };
+                let sleeper = Sleeper { id, partition: self.partition, offset: self.offset, waker: waker.clone() };
                 state.sleepers.push(sleeper);
                 drop(state);
                 self.id = Some(id);
@@ -228,10 +194,7 @@ impl Future for Reached<'_> {
 impl Drop for Reached<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.progress
-                .lock()
-                .sleepers
-                .retain(|sleeper| sleeper.id != id);
+            self.progress.lock().sleepers.retain(|sleeper| sleeper.id != id);
         }
     }
 }
@@ -269,13 +232,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_takes_too_long_says_for_what() {
-        let error = Progress::new(1)
-            .wait(0, 7, Duration::from_millis(1))
-            .expect_err("nothing moves");
-        assert_eq!(
-            error.to_string(),
-            "partition 0 has not reached offset 7 within 1 ms"
-        );
+        let error = Progress::new(1).wait(0, 7, Duration::from_millis(1)).expect_err("nothing moves");
+        assert_eq!(error.to_string(), "partition 0 has not reached offset 7 within 1 ms");
     }
 
     #[test]
@@ -284,28 +242,15 @@ mod tests {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut future = std::pin::pin!(progress.reached(1, 3));
-        assert!(
-            future
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
-        assert!(
-            future
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         progress.advance(0, 10);
         progress.advance(1, 3);
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         progress.advance(1, 4);
         progress.advance(1, 5);
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        assert_eq!(
-            future.as_mut().poll(&mut Context::from_waker(&waker)),
-            Poll::Ready(Ok(()))
-        );
+        assert_eq!(future.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
     }
 
     #[test]
@@ -313,12 +258,7 @@ mod tests {
         let progress = Progress::new(1);
         {
             let mut future = std::pin::pin!(progress.reached(0, 3));
-            assert!(
-                future
-                    .as_mut()
-                    .poll(&mut Context::from_waker(Waker::noop()))
-                    .is_pending()
-            );
+            assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             assert_eq!(progress.lock().sleepers.len(), 1);
         }
         assert_eq!(progress.lock().sleepers.len(), 0);
@@ -331,13 +271,7 @@ mod tests {
         progress.end("disk gone");
         progress.end("later");
         assert_eq!(progress.wait(0, 1, Duration::ZERO), Ok(()));
-        assert_eq!(
-            progress.wait(0, 2, Duration::from_secs(60)),
-            Err(WaitError::Ended("disk gone".to_owned()))
-        );
-        assert!(matches!(
-            progress.wait(9, 0, Duration::from_secs(60)),
-            Err(WaitError::Ended(_))
-        ));
+        assert_eq!(progress.wait(0, 2, Duration::from_secs(60)), Err(WaitError::Ended("disk gone".to_owned())));
+        assert!(matches!(progress.wait(9, 0, Duration::from_secs(60)), Err(WaitError::Ended(_))));
     }
 }

@@ -33,12 +33,8 @@ pub(super) struct Decoded<K, V> {
 }
 
 /// Reads key and value of a record.
-pub(super) fn decode<K: Codec, V: Codec>(
-    record: &RecordRef<'_>,
-) -> Result<Decoded<K, V>, CodecError> {
-    let key = record
-        .key
-        .ok_or_else(|| CodecError::new("key", "a record of a compacted topic has none"))?;
+pub(super) fn decode<K: Codec, V: Codec>(record: &RecordRef<'_>) -> Result<Decoded<K, V>, CodecError> {
+    let key = record.key.ok_or_else(|| CodecError::new("key", "a record of a compacted topic has none"))?;
     Ok(Decoded {
         partition: record.partition,
         offset: record.offset,
@@ -58,34 +54,20 @@ pub struct Table<K, V> {
 
 impl<K: Ord, V> Table<K, V> {
     pub(super) fn new(partitions: u32) -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            reflects: vec![0; partitions as usize],
-        }
+        Self { rows: BTreeMap::new(), reflects: vec![0; partitions as usize] }
     }
 
     pub(super) fn apply(&mut self, decoded: Decoded<K, V>) -> Change<K, V>
     where
         K: Clone,
     {
-        let Decoded {
-            partition,
-            offset,
-            key,
-            value,
-        } = decoded;
+        let Decoded { partition, offset, key, value } = decoded;
         let new = value.map(Arc::new);
         let old = match &new {
             Some(value) => self.rows.insert(key.clone(), Arc::clone(value)),
             None => self.rows.remove(&key),
         };
-        Change {
-            partition,
-            offset,
-            key,
-            old,
-            new,
-        }
+        Change { partition, offset, key, old, new }
     }
 
     pub(super) fn advance(&mut self, partition: u32, next: Offset) {
@@ -147,12 +129,7 @@ mod tests {
     use super::*;
 
     fn put(key: &str, value: Option<u32>) -> Decoded<String, u32> {
-        Decoded {
-            partition: 0,
-            offset: 0,
-            key: key.to_owned(),
-            value,
-        }
+        Decoded { partition: 0, offset: 0, key: key.to_owned(), value }
     }
 
     #[test]
@@ -171,10 +148,7 @@ mod tests {
         let mut table = Table::new(1);
         table.apply(put("a", Some(1)));
         let change = table.apply(put("a", None));
-        assert_eq!(
-            (change.old.as_deref(), change.new.as_deref()),
-            (Some(&1), None)
-        );
+        assert_eq!((change.old.as_deref(), change.new.as_deref()), (Some(&1), None));
         assert!(table.get("a").is_none());
         assert!(table.is_empty());
     }

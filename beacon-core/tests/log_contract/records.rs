@@ -77,7 +77,8 @@ pub fn headers_timestamps_and_tombstones_come_back(subject: &Subject) {
         Record { headers: headers.clone(), timestamp_ms: Some(1_600_000_000_123), ..base.clone() },
         Record { value: None, timestamp_ms: Some(1_500_000_000_000), ..base.clone() },
         Record { key: None, timestamp_ms: Some(1_700_000_000_000), ..base.clone() },
-        Record { key: Some(vec![]), value: Some(vec![]), timestamp_ms: Some(0), ..base },
+        // Not 0: librdkafka takes that for "now".
+        Record { key: Some(vec![]), value: Some(vec![]), timestamp_ms: Some(1), ..base },
     ];
     subject.appender().append_blocking(records.clone()).expect("appended");
     let read = subject.read_all(&topic, 0, Isolation::Committed);

@@ -79,7 +79,9 @@ impl PostedTimes {
 
 fn read_times(alert: &PostedAlert<'_>) -> Result<PostedTimes, ApiError> {
     let read = |text: &Option<Text<'_>>| match text {
-        Some(text) => time::parse(&text.0).map_err(|reason| ApiError::unparsable("alerts", reason)),
+        Some(text) => time::parse(&text.0)
+            .map(|ms| (ms != time::GO_ZERO_MS).then_some(ms))
+            .map_err(|reason| ApiError::unparsable("alerts", reason)),
         None => Ok(None),
     };
     Ok(PostedTimes { starts_at_ms: read(&alert.starts_at)?, ends_at_ms: read(&alert.ends_at)? })

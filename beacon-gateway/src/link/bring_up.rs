@@ -104,9 +104,8 @@ mod tests {
     fn a_stop_ends_the_trying() {
         let stop = StopFlag::default();
         stop.stop();
-        let outcome = persist::<()>(&Link::default(), &stop, "x", || {
-            Err(LogError::new(LogErrorKind::Retriable, "away"))
-        });
+        let outcome =
+            persist::<()>(&Link::default(), &stop, "x", || Err(LogError::new(LogErrorKind::Retriable, "away")));
         assert_eq!(outcome.expect("stopped"), None);
     }
 

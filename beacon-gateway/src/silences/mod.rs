@@ -121,10 +121,7 @@ pub async fn post_silence(
 ///
 /// # Errors
 /// 422 for an id that is no UUID, 404 when there is no such silence, 503 when the log does not take it.
-pub async fn delete_silence(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_silence(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let id = checked_id(&id)?;
     let _turn = app.silence_writes.lock().await;
     let pictures = for_decision(&app).await?;

@@ -65,7 +65,7 @@ pub fn read(body: &[u8]) -> Result<PostedSilence, ApiError> {
     }
     let body: SilenceBody = serde_json::from_slice(body).map_err(|error| ApiError::unparsable("silence", error))?;
     let time = |text: Option<String>| match text {
-        Some(text) => time::parse(&text).map_err(|reason| ApiError::unparsable("silence", reason)),
+        Some(text) => time::parse(&text).map(Some).map_err(|reason| ApiError::unparsable("silence", reason)),
         None => Ok(None),
     };
     let (starts_at_ms, ends_at_ms) = (time(body.starts_at)?, time(body.ends_at)?);

@@ -11,6 +11,8 @@ use crate::app::App;
 use crate::time;
 
 const EVERY: Duration = Duration::from_secs(15 * 60);
+/// Until a round could be done: the log is being connected to, or away.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// Whether a silence ended longer ago than it is kept.
 fn is_over(row: &SilenceRow, now_ms: i64, retention: Duration) -> bool {
@@ -22,18 +24,22 @@ fn is_over(row: &SilenceRow, now_ms: i64, retention: Duration) -> bool {
 ///
 /// Every gateway on the same topics does so, and no harm is done: an expired silence never changes again.
 pub async fn sweep(app: Arc<App>, mut closed: watch::Receiver<bool>) {
+    let mut pause = FIRST;
     loop {
-        sweep_once(&app).await;
         tokio::select! {
             _ = closed.wait_for(|closed| *closed) => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        pause = if sweep_once(&app).await { EVERY } else { FIRST };
     }
 }
 
-/// One round; what does not succeed is done by the next.
-pub(super) async fn sweep_once(app: &App) {
-    let (Some(pictures), Some(writer)) = (app.link.pictures_now(), app.link.writer_now()) else { return };
+/// One round; says whether it could be done. What does not succeed is done by the next.
+async fn sweep_once(app: &App) -> bool {
+    let (Some(pictures), Some(writer)) = (app.link.pictures_now(), app.link.writer_now()) else { return false };
+    if !pictures.silences.is_caught_up() {
+        return false;
+    }
     let now_ms = time::now_ms();
     let prefix = beacon_proto::key::silence(&app.config.tenant, "");
     let tombstones: Vec<Record> = pictures.silences.read(|table| {
@@ -45,12 +51,18 @@ pub(super) async fn sweep_once(app: &App) {
         .collect()
     });
     if tombstones.is_empty() {
-        return;
+        return true;
     }
     let count = tombstones.len();
     match writer.append(tombstones).await {
-        Ok(_) => tracing::info!(count, "silences that expired long ago were taken away"),
-        Err(error) => tracing::warn!(%error, "expired silences could not be taken away yet"),
+        Ok(_) => {
+            tracing::info!(count, "silences that expired long ago were taken away");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "expired silences could not be taken away yet");
+            false
+        }
     }
 }
 

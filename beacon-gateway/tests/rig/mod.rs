@@ -152,6 +152,14 @@ impl TempLog {
         let log = EmbeddedLog::open(directory.path().join("log")).expect("a new log");
         Self { log, directory }
     }
+
+    /// Closes it and opens it again; fails when anything still holds it.
+    pub fn reopen(self) -> Self {
+        let Self { log, directory } = self;
+        drop(log);
+        let log = EmbeddedLog::open(directory.path().join("log")).expect("nobody holds the directory any more");
+        Self { log, directory }
+    }
 }
 
 /// Reads `alerts` and writes `alerts.state`, one state for each event: what the real worker promises to readers.

@@ -270,7 +270,9 @@ mod tests {
 
     use super::*;
 
-    fn chunk_of(records: &[(Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>, i64)]) -> Chunk {
+    type Written = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>, i64);
+
+    fn chunk_of(records: &[Written]) -> Chunk {
         let mut writer = ChunkWriter::new();
         for (key, value, headers, timestamp_ms) in records {
             writer.push(Entry {

@@ -22,7 +22,7 @@ const FORMAT_PREFIX: &str = "beacon embedded log format ";
 pub(super) struct Directory {
     path: PathBuf,
     formatted: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -52,7 +52,7 @@ impl Directory {
                     path.join("FORMAT").display(),
                 ),
             )),
-            _ => Ok(Self { path, formatted: format.is_some(), _lock: lock }),
+            _ => Ok(Self { path, formatted: format.is_some(), lock }),
         }
     }
 
@@ -82,6 +82,16 @@ impl Directory {
         let stat = rustix::fs::statvfs(&self.path)
             .map_err(|error| errors::file(&self.path, "cannot ask for free space", error.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl Drop for Directory {
+    /// Closing the file is not enough: a child process that was just forked holds a copy of it until it runs its own
+    /// program, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(error = %error, directory = %self.path.display(), "the lock could not be released");
+        }
     }
 }
 

@@ -50,6 +50,7 @@ use self::clock::Clock;
 use self::committer::{Committer, Queue};
 use self::directory::Directory;
 use self::membership::Membership;
+use self::keys::PartitionId;
 use self::reader::EmbeddedReader;
 use self::session::EmbeddedSession;
 use self::store::Store;
@@ -75,6 +76,15 @@ struct Shared {
 }
 
 impl Shared {
+    /// A committed offset of a group. After a failed write this asks the committer to go on first, so that a log that
+    /// only reads recovers too.
+    fn group_offset(&self, group: &str, id: PartitionId) -> Result<Option<Offset>, LogError> {
+        if self.store.is_in_doubt() {
+            self.queue.change(Box::new(|_| Ok(Box::new(|| ()))))?;
+        }
+        self.store.group_offset(group, id)
+    }
+
     fn cleaner(&self) -> Cleaner {
         Cleaner {
             store: Arc::clone(&self.store),
@@ -164,7 +174,7 @@ impl Log for EmbeddedLog {
         let mut committed = Vec::new();
         for name in topics {
             for partition in &self.shared.topics.find(name)?.partitions {
-                if let Some(offset) = self.shared.store.group_offset(group, partition.id)? {
+                if let Some(offset) = self.shared.group_offset(group, partition.id)? {
                     committed.push((partition.name.clone(), offset));
                 }
             }

@@ -83,7 +83,7 @@ impl EmbeddedSession {
         let mut found = Vec::with_capacity(partitions.len());
         for name in partitions {
             let partition = self.shared.topics.partition(name)?;
-            let committed = self.shared.store.group_offset(&self.group, partition.id)?;
+            let committed = self.shared.group_offset(&self.group, partition.id)?;
             let offset = match first_read(committed, self.start, partition.range()) {
                 FirstRead::At(offset) => offset,
                 FirstRead::Skipped { wanted, start } => {

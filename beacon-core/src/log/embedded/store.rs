@@ -43,13 +43,14 @@ impl ReadLimit {
 
 /// The open database in its directory.
 pub(super) struct Store {
-    directory: Directory,
     options: EmbeddedOptions,
     cache: Cache,
     /// `None` only after it failed to open again.
     db: RwLock<Option<DB>>,
     /// Set while nobody knows whether the last write got to the disk.
     doubt: RwLock<Option<(LogErrorKind, String)>>,
+    /// The last field: dropped, and with it free for others, when the database is closed.
+    directory: Directory,
 }
 
 impl Store {
@@ -71,7 +72,7 @@ impl Store {
             }
             directory.format()?;
         }
-        Ok(Self { directory, options, cache, db: RwLock::new(Some(db)), doubt: RwLock::default() })
+        Ok(Self { options, cache, db: RwLock::new(Some(db)), doubt: RwLock::default(), directory })
     }
 
     /// Closes the database and opens it again: the only way on after a failed write. Returns the number of the last
@@ -134,6 +135,11 @@ impl Store {
     /// Notes that the fate of the last write is unknown, or known again.
     pub(super) fn set_doubt(&self, doubt: Option<(LogErrorKind, String)>) {
         *write(&self.doubt) = doubt;
+    }
+
+    /// Whether the fate of the last write is unknown.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        read(&self.doubt).is_some()
     }
 
     /// A committed offset of a group. Fails while the fate of the last write is unknown: an offset read now could turn

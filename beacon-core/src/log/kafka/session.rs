@@ -447,7 +447,12 @@ impl Session for KafkaSession {
         let native = self.offsets_to_commit(offsets)?;
         let client = &self.client;
         // Asked for freshly each time: a rebalance in between must show, or the fence has a hole.
-        self.transactor.commit(&native, || (!client.assignment_lost()).then(|| client.membership()).flatten())
+        let outcome =
+            self.transactor.commit(&native, || (!client.assignment_lost()).then(|| client.membership()).flatten());
+        if let Err(CommitError::Fenced(_)) = &outcome {
+            self.transactor.abandon(CLOSE_TIMEOUT);
+        }
+        outcome
     }
 
     fn abort(&mut self) -> Result<(), LogError> {

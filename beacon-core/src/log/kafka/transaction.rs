@@ -298,6 +298,16 @@ impl Transactor {
         }
     }
 
+    /// Aborts what a fenced session left open, so that committed readers need not wait for it to time out.
+    pub fn abandon(&mut self, timeout: Duration) {
+        if matches!(self.state, State::Open | State::OffsetsSent)
+            && let Err(error) = self.abort(timeout)
+        {
+            tracing::warn!(%error, "a fenced transaction is left to its time-out");
+        }
+        self.state = State::Over;
+    }
+
     fn failed(&mut self, error: &CallError, step: Step, what: &str) -> CommitError {
         let context = format!("transactional id {}: {what}", self.id);
         let outcome = commit_error(error, step, &context);
