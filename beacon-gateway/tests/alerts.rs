@@ -185,6 +185,26 @@ async fn a_full_log_is_a_503_and_works_again_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failed_views_are_made_anew_while_alerts_are_taken() {
+    let temp = TempLog::new();
+    let log = Troubled::new(temp.log.clone());
+    let rig = Rig::start(config(), log.clone()).await;
+    rig.ready().await;
+    let _worker = PlainWorker::start(temp.log.clone());
+    let post = |name: &str| rig.post("/api/v2/alerts", json!([{"labels": {"alertname": name}}]).to_string());
+    assert_eq!(post("before").await.0, 200);
+    assert_eq!(names(&rig.get_json("/api/v2/alerts").await), ["before"]);
+    log.break_readers();
+    assert_eq!(post("between").await.0, 200);
+    rig::eventually("both are shown again", || async {
+        let (status, body) = rig.get("/api/v2/alerts").await;
+        assert!(status == 200 || body.contains("the reader is broken"), "{status} {body}");
+        status == 200 && body.contains("before") && body.contains("between")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused() {
     let temp = TempLog::new();
     let mut config = config();

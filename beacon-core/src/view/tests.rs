@@ -34,7 +34,10 @@ fn view(ends: &[Offset], observer: impl FnMut(&Change<String, u32>) + Send + 'st
     (script, view)
 }
 
-fn records(partition: u32, records: &[(Offset, Option<&str>, Option<&[u8]>)]) -> Result<Event, LogError> {
+/// Offset, key, value.
+type Row<'a> = (Offset, Option<&'a str>, Option<&'a [u8]>);
+
+fn records(partition: u32, records: &[Row<'_>]) -> Result<Event, LogError> {
     let owned = records.iter().map(|(offset, key, value)| {
         let record = Record {
             topic: TOPIC.into(),

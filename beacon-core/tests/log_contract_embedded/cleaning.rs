@@ -122,7 +122,12 @@ fn tombstones_stay_for_their_retention_and_then_go() {
     let started = Instant::now();
     cleaned.log.clean_now().expect("cleaned");
     let gone = |cleaned: &Cleaned| -> Vec<_> {
-        cleaned.read().into_iter().filter(|(_, key, _)| key == "gone").map(|(offset, _, value)| (offset, value)).collect()
+        cleaned
+            .read()
+            .into_iter()
+            .filter(|(_, key, _)| key == "gone")
+            .map(|(offset, _, value)| (offset, value))
+            .collect()
     };
     assert_eq!(gone(&cleaned), [(tombstone, None)], "the value goes, the tombstone stays, however old it says it is");
     let mut from = 4;

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use beacon_core::log::{
-    CleanupPolicy, Event, Isolation, Log, Record, SessionConfig, TopicPartition, TopicSpec,
-};
+use beacon_core::log::{CleanupPolicy, Event, Isolation, Log, Record, SessionConfig, TopicPartition, TopicSpec};
 
 use crate::log_contract::{Read, numbers, plain, texts};
 use crate::{open_with, small_buffers, subject_of};
@@ -73,9 +71,7 @@ fn write_until_killed(directory: &Path) {
     let keep = CleanupPolicy::Delete { retention: None };
     let compact = topic("latest", CleanupPolicy::Compact);
     log.create_topics(&[topic("appended", keep), topic("one", keep), topic("two", keep), compact]).expect("made");
-    let end = |name: &str| {
-        log.offsets(&TopicPartition::new(name, 0), Isolation::Committed).expect("offsets").end
-    };
+    let end = |name: &str| log.offsets(&TopicPartition::new(name, 0), Isolation::Committed).expect("offsets").end;
     let (appended, latest) = (end("appended"), end("latest"));
     thread::scope(|scope| {
         scope.spawn(|| append(&*log, "appended", appended, |_| "key".to_owned()));
@@ -105,8 +101,7 @@ fn append(log: &dyn Log, topic: &str, first: u64, key: impl Fn(u64) -> String) {
 }
 
 fn commit(log: &dyn Log, first: u64) {
-    let mut session =
-        log.session(SessionConfig::new("group", "id", vec!["appended".to_owned()])).expect("a session");
+    let mut session = log.session(SessionConfig::new("group", "id", vec!["appended".to_owned()])).expect("a session");
     while !matches!(session.poll(Duration::from_secs(20)).expect("polled"), Event::Assigned(_)) {}
     for n in first.. {
         session.begin().expect("begun");

@@ -22,7 +22,8 @@ fn crashed() -> tempfile::TempDir {
     let appender = log.appender().expect("an appender");
     for first in (0..RECORDS).step_by(50) {
         // Values that do not compress, so that a flipped bit cannot hide in padding.
-        let value = |n: u32| (0..30).flat_map(|k| (n.wrapping_mul(2_654_435_761) ^ (k * 97)).to_le_bytes()).collect::<Vec<_>>();
+        let value =
+            |n: u32| (0..30).flat_map(|k| (n.wrapping_mul(2_654_435_761) ^ (k * 97)).to_le_bytes()).collect::<Vec<_>>();
         let records = (first..first + 50).map(|n| Record::new("t", n.to_be_bytes(), value(n))).collect();
         appender.append_blocking(records).expect("appended");
     }

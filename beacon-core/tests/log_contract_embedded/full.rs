@@ -7,9 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use beacon_core::log::embedded::{EmbeddedLog, EmbeddedOptions};
-use beacon_core::log::{
-    CommitError, Isolation, LogError, LogErrorKind, Record, TopicPartition,
-};
+use beacon_core::log::{CommitError, Isolation, LogError, LogErrorKind, Record, TopicPartition};
 
 use crate::log_contract::{Subject, numbers, plain, unique_prefix};
 use crate::{open_with, subject_of};
@@ -148,9 +146,8 @@ fn a_write_that_hits_the_end_of_the_disk_is_settled_when_there_is_room() {
         }
     };
     assert_eq!(error.kind(), LogErrorKind::Full, "{error}");
-    let visible = |subject: &Subject, partition| {
-        subject.read_all(&output, partition, Isolation::Committed).len() as u64
-    };
+    let visible =
+        |subject: &Subject, partition| subject.read_all(&output, partition, Isolation::Committed).len() as u64;
     assert_eq!((visible(&subject, 0), visible(&subject, 1)), (committed, committed), "reading goes on");
 
     fillers.into_iter().for_each(|filler| fs::remove_file(filler).expect("removed"));

@@ -1,4 +1,5 @@
-//! From nothing to a working log connection: topics, then appends, then views, each tried again while that may help.
+//! From nothing to a working log connection: topics, then appends, then views, each tried again while that may help;
+//! and new views when one of them has failed.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use crate::config::GatewayConfig;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often the views are looked after.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Tells a blocking thread to give up.
 #[derive(Debug, Default)]
@@ -38,7 +41,8 @@ fn may_pass(error: &LogError) -> bool {
     matches!(error.kind(), LogErrorKind::Retriable | LogErrorKind::Full | LogErrorKind::Abortable)
 }
 
-/// Blocks until the link has everything, or `stop` was called. Appends are possible before the views are there.
+/// Gives the link everything, then looks after the views; blocks until `stop` was called. Appends are possible before
+/// the views are there, and while they are made anew.
 ///
 /// # Errors
 /// What trying again cannot mend: a topic with another partition count, a refused login, a damaged directory.
@@ -48,11 +52,22 @@ pub fn bring_up(link: &Link, log: &dyn Log, config: &GatewayConfig, stop: &StopF
     let Some(()) = persist(link, stop, "create the topics", || log.create_topics(&specs))? else { return Ok(()) };
     let Some(appender) = persist(link, stop, "open an appender", || log.appender())? else { return Ok(()) };
     link.set_writer(Writer::new(appender, config.append_timeout));
-    let Some(pictures) = persist(link, stop, "start the views", || Pictures::start(log, &names))? else {
-        return Ok(());
-    };
-    link.set_pictures(pictures);
-    Ok(())
+    loop {
+        let Some(pictures) = persist(link, stop, "start the views", || Pictures::start(log, &names))? else {
+            return Ok(());
+        };
+        link.set_pictures(pictures);
+        while link.pictures_now().is_some_and(|pictures| pictures.ended().is_none()) {
+            if stop.rest(LOOK) {
+                return Ok(());
+            }
+        }
+        tracing::warn!("a view has failed; all of them are made anew");
+        // Not in a hurry: what failed may fail again at once.
+        if stop.rest(FIRST_PAUSE) {
+            return Ok(());
+        }
+    }
 }
 
 /// Tries until it works; `None` when stopped before.

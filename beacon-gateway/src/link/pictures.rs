@@ -73,6 +73,11 @@ impl Pictures {
             plans: View::start(log, &names.plans)?,
         })
     }
+
+    /// Why one of them is not kept up to date any more, if so.
+    pub fn ended(&self) -> Option<String> {
+        [self.alerts.ended(), self.silences.ended(), self.plans.ended()].into_iter().flatten().next()
+    }
 }
 
 /// What this gateway wrote to the topics it also reads.

@@ -1,11 +1,12 @@
 //! A log that is away, or refuses appends, when a test says so.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{
-    AppendDone, Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, Reader, Record, Session,
+    AppendDone, Appender, Event, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, Reader, Record, Session,
     SessionConfig, TopicDescription, TopicPartition, TopicSpec,
 };
 
@@ -14,17 +15,23 @@ pub struct Troubled {
     inner: Arc<EmbeddedLog>,
     away: AtomicBool,
     refusal: Arc<Mutex<Option<LogErrorKind>>>,
+    readers_break: Arc<AtomicUsize>,
 }
 
 impl Troubled {
     /// No trouble yet.
     pub fn new(inner: Arc<EmbeddedLog>) -> Arc<Self> {
-        Arc::new(Self { inner, away: AtomicBool::new(false), refusal: Arc::default() })
+        Arc::new(Self { inner, away: AtomicBool::new(false), refusal: Arc::default(), readers_break: Arc::default() })
     }
 
     /// From now on administration fails as if the broker were away, or works again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Makes every reader there is fail for good at its next poll; readers made later work.
+    pub fn break_readers(&self) {
+        self.readers_break.fetch_add(1, Ordering::SeqCst);
     }
 
     /// From now on appends fail with this kind, or work again.
@@ -74,11 +81,31 @@ impl Log for Troubled {
     }
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
         self.check()?;
-        self.inner.reader(isolation)
+        let breaks = Arc::clone(&self.readers_break);
+        let made_at = breaks.load(Ordering::SeqCst);
+        Ok(Box::new(Breaking { inner: self.inner.reader(isolation)?, breaks, made_at }))
     }
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
         self.check()?;
         Ok(Box::new(Refusing { inner: self.inner.appender()?, refusal: Arc::clone(&self.refusal) }))
+    }
+}
+
+struct Breaking {
+    inner: Box<dyn Reader>,
+    breaks: Arc<AtomicUsize>,
+    made_at: usize,
+}
+
+impl Reader for Breaking {
+    fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.inner.assign(partitions)
+    }
+    fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
+        match self.breaks.load(Ordering::SeqCst) == self.made_at {
+            true => self.inner.poll(timeout),
+            false => Err(LogError::new(LogErrorKind::Fatal, "the reader is broken")),
+        }
     }
 }
 

@@ -71,11 +71,8 @@ fn put_trim(
         Trim::Nothing => return Ok(Box::new(|| ())),
         Trim::StartAt(start) => start,
         Trim::BeyondEnd => {
-            let message = format!(
-                "cannot trim {} before {before}: its end is {}",
-                partition.name,
-                partition.range().end
-            );
+            let message =
+                format!("cannot trim {} before {before}: its end is {}", partition.name, partition.range().end);
             return Err(LogError::new(LogErrorKind::Configuration, message));
         }
     };

@@ -60,10 +60,8 @@ impl Appender for EmbeddedAppender {
 
 fn positions(places: &[Place], result: Result<Vec<Offset>, WriteError>) -> Result<Vec<Position>, LogError> {
     let bases = result.map_err(WriteError::into_error)?;
-    let position = |place: &Place| Position {
-        partition: place.partition,
-        offset: bases[place.part] + Offset::from(place.index),
-    };
+    let position =
+        |place: &Place| Position { partition: place.partition, offset: bases[place.part] + Offset::from(place.index) };
     Ok(places.iter().map(position).collect())
 }
 

@@ -13,19 +13,20 @@ pub(super) struct ChunkBatch {
 }
 
 impl ChunkBatch {
-    /// Adds the records of a chunk from `from` on.
-    pub(super) fn push(
-        &mut self,
-        partition: &TopicPartition,
-        chunk: Arc<Chunk>,
-        from: Offset,
-    ) -> Result<(), BadChunk> {
+    /// Adds the records of a chunk from `from` on; none of them when one is damaged.
+    pub(super) fn push(&mut self, partition: &TopicPartition, chunk: Arc<Chunk>, from: Offset) -> Result<(), BadChunk> {
         let index = self.chunks.len() as u32;
-        self.records.reserve(chunk.count() as usize);
+        let before = self.records.len();
+        // Not what the chunk says of itself: a damaged count must not ask for all memory there is.
+        self.records.reserve((chunk.count() as usize).min(chunk.bytes().len()));
         for slot in chunk.slots() {
-            let slot = slot?;
-            if slot.offset >= from {
-                self.records.push((index, slot));
+            match slot {
+                Ok(slot) if slot.offset >= from => self.records.push((index, slot)),
+                Ok(_) => {}
+                Err(damage) => {
+                    self.records.truncate(before);
+                    return Err(damage);
+                }
             }
         }
         self.chunks.push((partition.clone(), chunk));

@@ -158,8 +158,7 @@ impl Chunk {
         let mut headers = Vec::new();
         // The iterator that made the slot has walked over the headers, so none of these is `None`.
         while headers.len() < slot.header_count as usize {
-            let (Some(name), Some(value)) = (take_bytes(&self.bytes, &mut at), take_bytes(&self.bytes, &mut at))
-            else {
+            let (Some(name), Some(value)) = (take_bytes(&self.bytes, &mut at), take_bytes(&self.bytes, &mut at)) else {
                 break;
             };
             headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
@@ -275,12 +274,7 @@ mod tests {
     fn chunk_of(records: &[Written]) -> Chunk {
         let mut writer = ChunkWriter::new();
         for (key, value, headers, timestamp_ms) in records {
-            writer.push(Entry {
-                key: key.as_deref(),
-                value: value.as_deref(),
-                headers,
-                timestamp_ms: *timestamp_ms,
-            });
+            writer.push(Entry { key: key.as_deref(), value: value.as_deref(), headers, timestamp_ms: *timestamp_ms });
         }
         Chunk::new(100, writer.finish()).expect("a writer makes whole chunks")
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::admin;
 use super::chunk::Chunk;
 use super::clock::Clock;
 use super::committer::{Publish, Queue};
@@ -16,7 +17,6 @@ use super::retention::expired_until;
 use super::store::{ReadLimit, Store};
 use super::sync::lock;
 use super::topic::{Partition, Topics};
-use super::admin;
 use crate::log::{CleanupPolicy, LogError, Offset};
 
 /// One window of a pass: read, rewritten and written as one.
@@ -136,8 +136,8 @@ impl Cleaner {
             }
             let window = self.store.chunks(partition, at, until, WINDOW)?;
             let Some(end) = window.last().map(|chunk| chunk.end()) else { break };
-            let rewritten = rewrite(&window, newest, tombstones_below)
-                .map_err(|_| self.store.damaged_chunk(partition, at))?;
+            let rewritten =
+                rewrite(&window, newest, tombstones_below).map_err(|_| self.store.damaged_chunk(partition, at))?;
             live += rewritten.live;
             if rewritten.changed {
                 self.change(partition, start, window, rewritten.chunks, None)?;

@@ -79,11 +79,20 @@ pub(super) type Decide = Box<dyn FnOnce(&mut WriteBatch) -> Result<Publish, LogE
 pub(super) enum Job {
     Write(Write),
     /// A change of topics, starts or chunks; written alone.
-    Change { decide: Decide, done: SyncSender<Result<(), LogError>> },
+    Change {
+        decide: Decide,
+        done: SyncSender<Result<(), LogError>>,
+    },
     /// Asks for an outcome.
-    Settle { outcome: Arc<Outcome>, done: SyncSender<Result<bool, LogError>> },
+    Settle {
+        outcome: Arc<Outcome>,
+        done: SyncSender<Result<bool, LogError>>,
+    },
     /// An append refused before it was queued; its caller is answered from this thread like all others.
-    Refuse { error: LogError, done: WriteDone },
+    Refuse {
+        error: LogError,
+        done: WriteDone,
+    },
 }
 
 /// The way to the committer, which ends when the last of these is dropped.
@@ -244,7 +253,11 @@ impl Committer {
         match spare {
             // It failed for what is past; if that is over, the database opened again takes the same batch.
             Some(spare) if self.recover().is_ok() => {
-                if outcome.landed.get() == Some(&true) { Ok(()) } else { self.attempt(spare, number) }
+                if outcome.landed.get() == Some(&true) {
+                    Ok(())
+                } else {
+                    self.attempt(spare, number)
+                }
             }
             _ => Err((error, outcome)),
         }

@@ -38,12 +38,7 @@ pub(super) enum Plan {
 
 /// Decides whether a pass pays: it reads the whole closed part, so that has to have grown by half. Without this a large
 /// partition would be rewritten for every few records.
-pub(super) fn plan(
-    entry: PartitionEntry,
-    closed: Offset,
-    tombstone_retention: Duration,
-    now_ms: i64,
-) -> Plan {
+pub(super) fn plan(entry: PartitionEntry, closed: Offset, tombstone_retention: Duration, now_ms: i64) -> Plan {
     let dirty_from = entry.compacted.max(entry.start);
     let dirty = closed.saturating_sub(dirty_from);
     if dirty == 0 || dirty < entry.live / 2 {
@@ -119,11 +114,7 @@ pub(super) struct Rewritten {
 }
 
 /// Rewrites chunks that follow each other, without what is superseded; small ones are merged.
-pub(super) fn rewrite(
-    window: &[Arc<Chunk>],
-    newest: &Newest,
-    tombstones_below: Offset,
-) -> Result<Rewritten, BadChunk> {
+pub(super) fn rewrite(window: &[Arc<Chunk>], newest: &Newest, tombstones_below: Offset) -> Result<Rewritten, BadChunk> {
     let mut run = Run::default();
     let mut before = 0;
     for chunk in window {

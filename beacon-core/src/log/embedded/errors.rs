@@ -73,9 +73,8 @@ pub(super) fn trimmed(partition: &TopicPartition, wanted: u64, start: u64) -> Lo
 }
 
 pub(super) fn beyond(partition: &TopicPartition, wanted: u64, end: u64) -> LogError {
-    let message = format!(
-        "{partition}: offset {wanted} is past the end {end}; the log's directory was replaced by an older one"
-    );
+    let message =
+        format!("{partition}: offset {wanted} is past the end {end}; the log's directory was replaced by an older one");
     LogError::new(LogErrorKind::Fatal, message)
 }
 

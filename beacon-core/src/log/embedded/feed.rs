@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::ChunkBatch;
+use super::chunk::BadChunk;
 use super::errors;
 use super::signal::Signal;
 use super::store::{ReadLimit, Store};
@@ -75,11 +76,13 @@ impl Feed {
         let mut limit = LIMIT;
         for turn in 0..count {
             let lane = &mut self.lanes[(self.first + turn) % count];
-            if let Some(end) = lane.read(store, self.on_trimmed, batch.is_empty(), &mut limit, &mut batch)? {
-                return Ok(Some(Event::EndOfPartition(lane.partition.name.clone(), end)));
-            }
-            if limit.is_used_up() {
-                break;
+            match lane.read(store, self.on_trimmed, batch.is_empty(), &mut limit, &mut batch) {
+                Ok(Some(end)) => return Ok(Some(Event::EndOfPartition(lane.partition.name.clone(), end))),
+                Ok(None) if limit.is_used_up() => break,
+                Ok(None) => {}
+                Err(error) if batch.is_empty() => return Err(error),
+                // What was read is delivered first; the error is still there when it is this one's turn.
+                Err(_) => break,
             }
         }
         Ok((!batch.is_empty()).then(|| Event::Records(Box::new(batch))))
@@ -144,16 +147,17 @@ impl Lane {
         if self.partition.range().start > from {
             return Ok(false);
         }
-        let before = batch.len();
-        // Without chunks, compaction has left nothing up to the end.
-        let next = chunks.last().map_or(end, |chunk| chunk.end());
-        for chunk in chunks {
-            let base = chunk.base();
-            batch
-                .push(&self.partition.name, chunk, from)
-                .map_err(|_| store.damaged_chunk(&self.partition, base))?;
+        if chunks.is_empty() {
+            // Compaction has left nothing up to the end.
+            self.cursor.advance(end);
         }
-        self.cursor.advance(next);
+        let before = batch.len();
+        for chunk in chunks {
+            let (base, next) = (chunk.base(), chunk.end());
+            let pushed = batch.push(&self.partition.name, chunk, from);
+            pushed.map_err(|BadChunk| store.damaged_chunk(&self.partition, base))?;
+            self.cursor.advance(next);
+        }
         Ok(batch.len() > before)
     }
 

@@ -61,9 +61,7 @@ pub(super) fn chunk(id: PartitionId, base: Offset) -> [u8; 17] {
 /// The base offset in a chunk's key, if it is one of this partition.
 pub(super) fn chunk_base(key: &[u8], id: PartitionId) -> Option<Offset> {
     let (head, base) = key.split_at_checked(9)?;
-    (head[0] == CHUNKS && head[1..] == id.bytes())
-        .then(|| base.try_into().ok().map(Offset::from_be_bytes))
-        .flatten()
+    (head[0] == CHUNKS && head[1..] == id.bytes()).then(|| base.try_into().ok().map(Offset::from_be_bytes)).flatten()
 }
 
 /// What is kept of a partition beside its chunks.
@@ -116,10 +114,9 @@ pub(super) struct TopicEntry {
 impl TopicEntry {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (policy, retention_ms) = match self.cleanup {
-            CleanupPolicy::Delete { retention } => (
-                0,
-                retention.map_or(u64::MAX, |keep| u64::try_from(keep.as_millis()).unwrap_or(u64::MAX)),
-            ),
+            CleanupPolicy::Delete { retention } => {
+                (0, retention.map_or(u64::MAX, |keep| u64::try_from(keep.as_millis()).unwrap_or(u64::MAX)))
+            }
             CleanupPolicy::Compact => (1, u64::MAX),
         };
         let mut bytes = Vec::with_capacity(17);

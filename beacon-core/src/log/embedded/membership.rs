@@ -57,11 +57,7 @@ impl Membership {
         lock(&self.state).coordinator.put_back(member, partitions);
     }
 
-    pub(super) fn begin_commit(
-        &self,
-        member: MemberId,
-        offsets: &[(TopicPartition, u64)],
-    ) -> Result<(), Refusal> {
+    pub(super) fn begin_commit(&self, member: MemberId, offsets: &[(TopicPartition, u64)]) -> Result<(), Refusal> {
         lock(&self.state).coordinator.begin_commit(member, offsets.iter().map(|(partition, _)| partition))
     }
 

@@ -1,4 +1,7 @@
 //! A member of a group with its transaction.
+//!
+//! A transaction is in the memory of its session until it is committed, so an open one holds up nobody and
+//! [`SessionConfig::transaction_timeout`] has nothing to do here.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -132,11 +135,17 @@ impl EmbeddedSession {
             done: Box::new(move |result| drop(answer.send(result))),
         });
         let receipt = |bases: Vec<Offset>| CommitReceipt {
-            ends: counts.into_iter().zip(bases).map(|((name, count), base)| (name, base + Offset::from(count))).collect(),
+            ends: counts
+                .into_iter()
+                .zip(bases)
+                .map(|((name, count), base)| (name, base + Offset::from(count)))
+                .collect(),
         };
         match answered.recv() {
             Ok(Ok(bases)) => Ok(receipt(bases)),
-            Ok(Err(WriteError::Refused(error))) if error.kind() == LogErrorKind::Fatal => Err(CommitError::Fatal(error)),
+            Ok(Err(WriteError::Refused(error))) if error.kind() == LogErrorKind::Fatal => {
+                Err(CommitError::Fatal(error))
+            }
             Ok(Err(WriteError::Refused(error))) => Err(CommitError::Abortable(error)),
             Ok(Err(WriteError::Doubt { error, bases, outcome })) => {
                 self.doubt = Some((receipt(bases), outcome));

@@ -20,10 +20,8 @@ impl Signal {
     /// Waits until raised, at most `timeout`, and lowers the flag. Whoever calls it looks again at what it waits for.
     pub(super) fn wait(&self, timeout: Duration) {
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut raised, _) = self
-            .changed
-            .wait_timeout_while(raised, timeout, |raised| !*raised)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut raised, _) =
+            self.changed.wait_timeout_while(raised, timeout, |raised| !*raised).unwrap_or_else(PoisonError::into_inner);
         *raised = false;
     }
 }

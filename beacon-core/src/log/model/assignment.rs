@@ -63,10 +63,8 @@ mod tests {
     #[test]
     fn the_first_in_order_of_identity_gets_the_longer_range() {
         let topics = topics(&[("a", 5)]);
-        let members = [
-            Subscriber { identity: "two", topics: &topics },
-            Subscriber { identity: "one", topics: &topics },
-        ];
+        let members =
+            [Subscriber { identity: "two", topics: &topics }, Subscriber { identity: "one", topics: &topics }];
         let assigned = range_assignment(&members);
         assert_eq!(partitions(&assigned[1], "a"), [0, 1, 2]);
         assert_eq!(partitions(&assigned[0], "a"), [3, 4]);

@@ -100,21 +100,18 @@ fn a_committing_member_is_neither_expelled_nor_fenced() {
     assert_eq!(coordinator.join(joining("old", None), seconds(100)), Join::Wait);
     coordinator.end_commit(old);
     assert!(matches!(coordinator.join(joining("old", None), seconds(100)), Join::Joined { .. }));
-    assert_eq!(
-        coordinator.begin_commit(old, &own),
-        Err(Refusal::Fenced(Fencing::TransactionalId("old".to_owned())))
-    );
+    assert_eq!(coordinator.begin_commit(old, &own), Err(Refusal::Fenced(Fencing::TransactionalId("old".to_owned()))));
     assert!(matches!(coordinator.poll(old, seconds(100)).news, News::Fenced(_)));
 }
 
 #[test]
 fn the_same_instance_takes_over_without_a_rebalance_of_the_others() {
     let mut coordinator = Coordinator::default();
-    let join = |coordinator: &mut Coordinator, id: &str, instance: &str| {
-        match coordinator.join(joining(id, Some(instance)), seconds(0)) {
-            Join::Joined { member, .. } => member,
-            Join::Wait => panic!("nobody is committing"),
-        }
+    let join = |coordinator: &mut Coordinator, id: &str, instance: &str| match coordinator
+        .join(joining(id, Some(instance)), seconds(0))
+    {
+        Join::Joined { member, .. } => member,
+        Join::Wait => panic!("nobody is committing"),
     };
     let (one, two) = (join(&mut coordinator, "x", "1"), join(&mut coordinator, "y", "2"));
     let of_one = assigned(&mut coordinator, one, seconds(0));

@@ -102,10 +102,6 @@ impl Member {
     }
 
     pub(super) fn note_awaited(&mut self, now: Duration) {
-        self.awaited_since = if self.owned.is_subset(&self.target) {
-            None
-        } else {
-            self.awaited_since.or(Some(now))
-        };
+        self.awaited_since = if self.owned.is_subset(&self.target) { None } else { self.awaited_since.or(Some(now)) };
     }
 }

@@ -1,0 +1,182 @@
+//! The journal on the test driver: intents, answers, retries, order, crashes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beacon_core::testing::{TakenCall, TestDriver};
+use beacon_core::topology::Topic;
+use beacon_notifier::journal;
+use beacon_proto::key;
+use beacon_proto::topics::{self, Topics};
+use beacon_proto::v1::internal::{Send, Sent};
+use beacon_proto::v1::{Delivery, Notification, Outcome, Target};
+
+struct Journal {
+    driver: TestDriver,
+}
+
+type Attempts = Vec<(TakenCall, Send)>;
+
+impl Journal {
+    fn new() -> Self {
+        let deliverer: journal::Deliverer = Arc::new(|_, _| {});
+        let topology = journal::topology(&Topics::default(), deliverer).expect("the topology is valid");
+        Self { driver: TestDriver::new(topology, 4) }
+    }
+
+    fn decide(&mut self, id: &str, group: &str, target: u32) {
+        let notification = Notification {
+            id: id.into(),
+            group_key: group.into(),
+            target: Some(Target { receiver: "r".into(), integration: "webhook".into(), index: target }),
+            expires_at_ms: self.driver.now().as_millis() + 3_600_000,
+            ..Notification::default()
+        };
+        self.driver.send(&Topic::new(Topics::default().name(topics::NOTIFICATIONS)), key::group("", group).as_bytes(), &notification);
+    }
+
+    fn attempts(&mut self) -> Attempts {
+        self.driver.take_calls("send")
+    }
+
+    fn answer(&mut self, attempt: &(TakenCall, Send), outcome: Outcome) {
+        let notification = attempt.1.notification.clone().unwrap_or_default();
+        let sent = Sent {
+            notification_id: notification.id,
+            target: notification.target,
+            attempt: attempt.1.attempt,
+            outcome: outcome.into(),
+            detail: "as the test says".into(),
+            retry_after_ms: None,
+        };
+        self.driver.answer(&attempt.0, &sent);
+    }
+
+    /// The ledger since the last look: `id outcome attempt`.
+    fn ledger(&mut self) -> Vec<String> {
+        let deliveries = Topic::<Delivery>::new(Topics::default().name(topics::DELIVERIES));
+        self.driver
+            .output(&deliveries)
+            .iter()
+            .map(|d| format!("{} {} {}", d.notification_id, d.outcome().as_str_name().to_lowercase(), d.attempt))
+            .collect()
+    }
+
+    fn dead_letters(&mut self) -> usize {
+        self.driver.records(&Topics::default().name(topics::DEAD_LETTERS)).len()
+    }
+}
+
+fn ids(attempts: &Attempts) -> Vec<(&str, u32)> {
+    attempts.iter().map(|(_, send)| (send.notification.as_ref().map_or("", |n| n.id.as_str()), send.attempt)).collect()
+}
+
+#[test]
+fn a_notification_is_intended_sent_and_accepted_once() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    let attempts = journal.attempts();
+    assert_eq!(ids(&attempts), [("n1", 1)]);
+    journal.answer(&attempts[0], Outcome::Accepted);
+    journal.answer(&attempts[0], Outcome::Accepted);
+    assert_eq!(journal.ledger(), ["n1 intent 1", "n1 accepted 1"]);
+    journal.driver.advance(Duration::from_secs(86_400));
+    assert!(journal.attempts().is_empty());
+}
+
+#[test]
+fn a_crash_between_intent_and_receipt_sends_again_with_the_same_id() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    assert_eq!(journal.attempts().len(), 1);
+    journal.driver.crash_and_restore();
+    let again = journal.attempts();
+    assert_eq!(ids(&again), [("n1", 1)]);
+    journal.answer(&again[0], Outcome::Accepted);
+    assert_eq!(journal.ledger(), ["n1 intent 1", "n1 accepted 1"]);
+}
+
+#[test]
+fn a_failure_that_may_pass_is_retried_after_a_wait_that_survives_a_crash() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    let first = journal.attempts();
+    journal.answer(&first[0], Outcome::Retry);
+    assert!(journal.attempts().is_empty(), "not at once");
+    journal.driver.crash_and_restore();
+    journal.driver.advance(Duration::from_secs(2));
+    let second = journal.attempts();
+    assert_eq!(ids(&second), [("n1", 2)]);
+    journal.answer(&second[0], Outcome::Accepted);
+    assert_eq!(journal.ledger(), ["n1 intent 1", "n1 retry 1", "n1 intent 2", "n1 accepted 2"]);
+}
+
+#[test]
+fn a_receiver_that_stays_away_ends_in_a_dead_letter() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    for _ in 0..500 {
+        let attempts = journal.attempts();
+        if let Some(attempt) = attempts.first() {
+            journal.answer(attempt, Outcome::Retry);
+        }
+        journal.driver.advance(Duration::from_secs(80));
+    }
+    let ledger = journal.ledger();
+    assert!(ledger.last().is_some_and(|last| last.starts_with("n1 dead")), "{ledger:?}");
+    assert_eq!(journal.dead_letters(), 1);
+}
+
+#[test]
+fn what_cannot_succeed_is_not_tried_again() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    let attempts = journal.attempts();
+    journal.answer(&attempts[0], Outcome::Dead);
+    assert_eq!(journal.ledger(), ["n1 intent 1", "n1 dead 1"]);
+    assert_eq!(journal.dead_letters(), 1);
+}
+
+#[test]
+fn one_target_in_trouble_does_not_hold_up_another() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    journal.decide("n2", "g", 1);
+    let attempts = journal.attempts();
+    assert_eq!(ids(&attempts), [("n1", 1), ("n2", 1)]);
+    journal.answer(&attempts[0], Outcome::Retry);
+    journal.answer(&attempts[1], Outcome::Accepted);
+    journal.driver.advance(Duration::from_secs(2));
+    assert_eq!(ids(&journal.attempts()), [("n1", 2)]);
+}
+
+#[test]
+fn a_target_hears_of_a_group_in_order_and_the_newest_takes_the_place_of_what_waits() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    let first = journal.attempts();
+    journal.decide("n2", "g", 0);
+    journal.decide("n3", "g", 0);
+    assert!(journal.attempts().is_empty(), "n1 is still under way");
+    journal.answer(&first[0], Outcome::Accepted);
+    let next = journal.attempts();
+    assert_eq!(ids(&next), [("n3", 1)]);
+    journal.answer(&next[0], Outcome::Retry);
+    journal.decide("n4", "g", 0);
+    assert!(journal.attempts().is_empty(), "the wait of the retry stays");
+    journal.driver.advance(Duration::from_secs(2));
+    assert_eq!(ids(&journal.attempts()), [("n4", 2)]);
+    assert_eq!(
+        journal.ledger(),
+        ["n1 intent 1", "n2 superseded 0", "n1 accepted 1", "n3 intent 1", "n3 retry 1", "n3 superseded 1", "n4 intent 2"]
+    );
+}
+
+#[test]
+fn a_notification_read_twice_is_sent_once() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    journal.decide("n1", "g", 0);
+    assert_eq!(journal.attempts().len(), 1);
+    assert_eq!(journal.ledger(), ["n1 intent 1"]);
+}
