@@ -75,7 +75,7 @@ fn a_pause_at_the_end_skips_nothing() {
     let partition = wait_assigned(&mut *session).remove(0).0;
     assert_eq!(take_records(&mut *session, 1)[0].2, "a");
     wait_for(&mut *session, |event| matches!(event, Event::EndOfPartition(..)).then_some(()));
-    session.pause(&[partition.clone()]).expect("paused");
+    session.pause(std::slice::from_ref(&partition)).expect("paused");
     fill(&*log, &topic, 0, &["b", "c"]);
     let quiet = Instant::now() + Duration::from_millis(700);
     while Instant::now() < quiet {
@@ -94,7 +94,7 @@ fn partitions_paused_or_moved_when_assigned_start_so() {
     fill(&*log, &topic, 0, &["a", "b", "c"]);
     let mut session = open(&*log, &unique("group"), &[&topic]);
     let partition = wait_assigned(&mut *session).remove(0).0;
-    session.pause(&[partition.clone()]).expect("paused");
+    session.pause(std::slice::from_ref(&partition)).expect("paused");
     session.seek(&partition, 1).expect("moved");
     let quiet = Instant::now() + Duration::from_millis(500);
     while Instant::now() < quiet {

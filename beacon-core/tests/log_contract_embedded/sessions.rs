@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::log::embedded::EmbeddedLog;
-use beacon_core::log::{CommitError, Event, Log, LogErrorKind, Record, TopicPartition};
+use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, Record, TopicPartition};
 
 use crate::log_contract::{numbers, plain};
 use crate::subject;
@@ -81,6 +81,32 @@ fn a_group_whose_next_records_were_trimmed_goes_on_at_the_start() {
     let mut member = subject.join("group", "id", &[&topic]);
     member.own(1);
     assert_eq!(member.owned[&at], 7);
+}
+
+#[test]
+fn the_error_of_one_partition_costs_no_record_of_another() {
+    let subject = subject();
+    let topic = subject.topic("input", 3);
+    let at = |partition| TopicPartition::new(Arc::clone(&topic), partition);
+    for partition in 0..3 {
+        subject.append_numbers(&topic, partition, 5);
+    }
+    subject.log.trim(&at(1), 3).expect("trimmed");
+    let mut reader = subject.log.reader(Isolation::Committed).expect("a reader");
+    reader.assign(&[(at(0), 0), (at(1), 0), (at(2), 0)]).expect("assigned");
+    let (mut records, mut refusals) = (0, 0);
+    for _ in 0..30 {
+        match reader.poll(Duration::ZERO) {
+            Ok(Event::Records(batch)) => records += batch.len(),
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), LogErrorKind::Trimmed, "{error}");
+                refusals += 1;
+            }
+        }
+    }
+    assert_eq!(records, 10, "of the two whole partitions");
+    assert!(refusals >= 5, "told again and again, not once and then forgotten");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub fn config() -> GatewayConfig {
     config.listen = "127.0.0.1:0".to_owned();
     config.partitions = PARTITIONS;
     // Reads wait for the worker however busy the machine is; tests of the bound set their own.
-    config.read_wait = LONG;
+    config.read_wait = LONG / 2;
     config
 }
 

@@ -276,10 +276,10 @@ impl Appender for KafkaAppender {
 impl Drop for KafkaAppender {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the delivery thread of an appender panicked: a caller's answer did");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the delivery thread of an appender panicked: a caller's answer did");
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::log::{LogError, LogErrorKind};
 /// Which protocol a group's members speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// Chosen by what the broker can do and what the session asks for, see
-    /// [`decide`](super::membership::decide_protocol).
+    /// Classic for static members ([`SessionConfig::instance_id`](crate::log::SessionConfig::instance_id)), which
+    /// come back at once after `kill -9` under it; for others KIP-848 if the broker speaks it and takes the session
+    /// time-out asked for, else classic.
     #[default]
     Auto,
     /// KIP-848: the broker assigns (`range`), partitions move one by one. The session time-out is a setting of the

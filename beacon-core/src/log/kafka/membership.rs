@@ -164,3 +164,90 @@ impl Membership {
         owned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(numbers: &[u32]) -> Vec<TopicPartition> {
+        numbers.iter().map(|partition| TopicPartition::new("topic", *partition)).collect()
+    }
+
+    fn at_zero(partitions: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
+        partitions.iter().map(|partition| (partition.clone(), 0)).collect()
+    }
+
+    /// A member that was given these partitions and has started them.
+    fn owner_of(numbers: &[u32]) -> Membership {
+        let mut membership = Membership::default();
+        membership.note(Change::Given(parts(numbers)));
+        assert_eq!(membership.next(), Next::Resolve(parts(numbers)));
+        membership.announce(&at_zero(&parts(numbers)));
+        assert_eq!(membership.take_announced().len(), numbers.len());
+        membership
+    }
+
+    #[test]
+    fn given_partitions_are_resolved_until_they_are_announced() {
+        let mut membership = Membership::default();
+        membership.note(Change::Given(parts(&[0, 1])));
+        for _ in 0..3 {
+            assert_eq!(membership.next(), Next::Resolve(parts(&[0, 1])));
+            assert!(membership.is_resolving());
+            assert!(membership.owned().is_empty());
+        }
+        membership.announce(&at_zero(&parts(&[0, 1])));
+        assert_eq!(membership.owned(), parts(&[0, 1]));
+        assert_eq!(membership.next(), Next::Fetch);
+    }
+
+    #[test]
+    fn an_empty_assignment_is_confirmed_and_not_announced() {
+        let mut membership = Membership::default();
+        membership.note(Change::Given(Vec::new()));
+        assert_eq!(membership.next(), Next::ConfirmNothing);
+        assert_eq!(membership.next(), Next::Fetch);
+    }
+
+    #[test]
+    fn partitions_asked_back_are_owned_until_the_answer() {
+        let mut membership = owner_of(&[0, 1, 2]);
+        membership.note(Change::AskedBack(parts(&[1])));
+        assert_eq!(membership.next(), Next::Revoke(parts(&[1])));
+        assert!(membership.owns(&parts(&[1])[0]), "it may still be committed");
+        assert_eq!(membership.take_leaving(), parts(&[1]));
+        assert!(!membership.owns(&parts(&[1])[0]));
+        assert!(membership.take_leaving().is_empty(), "answered once");
+    }
+
+    #[test]
+    fn lost_partitions_are_gone_at_once() {
+        let mut membership = owner_of(&[0, 1]);
+        membership.note(Change::Gone(parts(&[0, 1])));
+        assert_eq!(membership.next(), Next::Lose { all: parts(&[0, 1]), started: parts(&[0, 1]) });
+        assert!(membership.owned().is_empty());
+    }
+
+    #[test]
+    fn a_loss_overtakes_an_assignment_that_is_being_resolved() {
+        let mut membership = owner_of(&[0]);
+        membership.note(Change::Given(parts(&[1])));
+        assert_eq!(membership.next(), Next::Resolve(parts(&[1])));
+        membership.note(Change::Gone(parts(&[0, 1])));
+        assert_eq!(membership.next(), Next::Lose { all: parts(&[0]), started: parts(&[0]) });
+        assert_eq!(membership.next(), Next::Fetch);
+    }
+
+    #[test]
+    fn what_is_said_between_announcement_and_start_counts_at_the_start() {
+        let mut membership = Membership::default();
+        membership.note(Change::Given(parts(&[0])));
+        membership.next();
+        membership.announce(&at_zero(&parts(&[0])));
+        let announced = membership.announced_mut(&parts(&[0])[0]).expect("announced");
+        *announced = Announced { offset: 7, paused: true };
+        let started = membership.take_announced();
+        assert_eq!(started[&parts(&[0])[0]], Announced { offset: 7, paused: true });
+        assert_eq!(membership.paused().count(), 1);
+    }
+}

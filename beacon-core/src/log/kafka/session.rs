@@ -351,12 +351,12 @@ impl Session for KafkaSession {
         let mut fetched_last = false;
         loop {
             if let Some(event) = self.inbox.next() {
-                if event.is_err() {
-                    if let Some(code) = self.inbox.fatal() {
-                        if let Some(event) = self.recover(code)? {
-                            return Ok(event);
-                        }
-                        continue;
+                if event.is_err()
+                    && let Some(code) = self.inbox.fatal()
+                {
+                    match self.recover(code)? {
+                        Some(event) => return Ok(event),
+                        None => continue,
                     }
                 }
                 return event;

@@ -1,0 +1,22 @@
+# Beacon. `make run` and `make test` do everything on a fresh Debian or Ubuntu machine with git, make and rustup's cargo.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench setup
+
+help: ## Shows this.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: ## Builds and starts Beacon on its embedded log. ARGS="--config.file alertmanager.yml" and the like.
+	@bash scripts/run.sh $(ARGS)
+
+test: ## All tests, with a real Kafka, Prometheus, amtool and mail server. ARGS="-p beacon-core" for some.
+	@bash scripts/test.sh $(ARGS)
+
+check: ## Formatting and lints.
+	@bash scripts/check.sh
+
+bench: ## Benchmarks beside librdkafka and Alertmanager; tables and charts into docs/benchmarks.
+	@bash scripts/bench.sh $(ARGS)
+
+setup: ## Only installs what the others need.
+	@bash scripts/setup.sh test

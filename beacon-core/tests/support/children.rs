@@ -1,0 +1,89 @@
+//! The other process: the test program itself, started again with its work in the environment.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A child that dies with this handle.
+pub struct Other {
+    process: Child,
+    /// Children end when it is closed.
+    pub stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Other {
+    /// Starts the ignored test `entry` of this program with these variables.
+    pub fn start(entry: &str, variables: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", entry, "--ignored", "--nocapture"])
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this test again");
+        let stdin = process.stdin.take();
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        Self { process, stdin, stdout }
+    }
+
+    /// Reads until a line is `wanted`.
+    ///
+    /// # Panics
+    /// When the child ends first.
+    pub fn wait_for(&mut self, wanted: &str) {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = self.stdout.read_line(&mut line).expect("readable");
+            assert!(read > 0, "the other process ended without saying {wanted}");
+            if line.trim() == wanted {
+                return;
+            }
+        }
+    }
+
+    /// Lets it run for a while, then kills it with -9. `false`: it had ended by itself.
+    pub fn kill_after(mut self, while_alive: Duration) -> bool {
+        let until = Instant::now() + while_alive;
+        while Instant::now() < until {
+            if self.process.try_wait().expect("waited").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1).min(until.saturating_duration_since(Instant::now())));
+        }
+        self.kill();
+        true
+    }
+
+    /// Kills it with -9.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("gone");
+    }
+
+    /// Sends it a signal by name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let done = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
+        assert!(done.success(), "kill -{name} {id}");
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Tells the parent something, on a line of its own.
+pub fn say(what: &str) {
+    println!("\n{what}");
+}
+
+/// Blocks until the parent closes this child's stdin or dies.
+pub fn wait_for_parent() {
+    let mut line = String::new();
+    while std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {}
+}
