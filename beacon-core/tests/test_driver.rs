@@ -161,10 +161,15 @@ fn a_refused_record_leaves_only_a_dead_letter() {
     driver.send(&limits(), b"any", &"many".to_owned());
     assert_eq!(driver.dump().expect("memory"), before);
     let dead = driver.records("dead");
-    let reasons: Vec<_> = dead.iter().map(|record| String::from_utf8_lossy(&record.headers[0].1).into_owned()).collect();
+    let reasons: Vec<_> =
+        dead.iter().map(|record| String::from_utf8_lossy(&record.headers[0].1).into_owned()).collect();
     assert_eq!(
         reasons,
-        ["the beat is poison", "not a String: invalid utf-8 sequence of 1 bytes from index 0", "invalid digit found in string"]
+        [
+            "the beat is poison",
+            "not a String: invalid utf-8 sequence of 1 bytes from index 0",
+            "invalid digit found in string"
+        ]
     );
     driver.advance(Duration::from_secs(60));
     assert_eq!(driver.output(&alerts()), ["h1 silent after 1"]);

@@ -46,8 +46,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let path = arguments.config_file.clone();
     tokio::spawn(async move {
         while reloads.changed().await.is_ok() {
-            let result = crate::read_plan(&path)
-                .and_then(|plan| reloaded.reload(plan.receivers()).map_err(anyhow::Error::from));
+            let result =
+                crate::read_plan(&path).and_then(|plan| reloaded.reload(plan.receivers()).map_err(anyhow::Error::from));
             match result {
                 Ok(()) => tracing::info!("receivers read again"),
                 Err(error) => tracing::error!(%error, "the receivers stay as they were"),

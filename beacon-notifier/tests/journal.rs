@@ -32,7 +32,11 @@ impl Journal {
             expires_at_ms: self.driver.now().as_millis() + 3_600_000,
             ..Notification::default()
         };
-        self.driver.send(&Topic::new(Topics::default().name(topics::NOTIFICATIONS)), key::group("", group).as_bytes(), &notification);
+        self.driver.send(
+            &Topic::new(Topics::default().name(topics::NOTIFICATIONS)),
+            key::group("", group).as_bytes(),
+            &notification,
+        );
     }
 
     fn attempts(&mut self) -> Attempts {
@@ -168,7 +172,15 @@ fn a_target_hears_of_a_group_in_order_and_the_newest_takes_the_place_of_what_wai
     assert_eq!(ids(&journal.attempts()), [("n4", 2)]);
     assert_eq!(
         journal.ledger(),
-        ["n1 intent 1", "n2 superseded 0", "n1 accepted 1", "n3 intent 1", "n3 retry 1", "n3 superseded 1", "n4 intent 2"]
+        [
+            "n1 intent 1",
+            "n2 superseded 0",
+            "n1 accepted 1",
+            "n3 intent 1",
+            "n3 retry 1",
+            "n3 superseded 1",
+            "n4 intent 2"
+        ]
     );
 }
 

@@ -21,7 +21,13 @@ pub struct KafkaFlags {
     #[arg(id = "kafka_config", long = "kafka.config", value_name = "NAME=VALUE", value_parser = name_value, global = true)]
     pub config: Vec<(String, String)>,
     /// A file of such settings, one `name=value` a line.
-    #[arg(id = "kafka_config_file", long = "kafka.config-file", value_name = "FILE", env = "BEACON_KAFKA_CONFIG_FILE", global = true)]
+    #[arg(
+        id = "kafka_config_file",
+        long = "kafka.config-file",
+        value_name = "FILE",
+        env = "BEACON_KAFKA_CONFIG_FILE",
+        global = true
+    )]
     pub config_file: Option<PathBuf>,
 }
 
@@ -29,7 +35,13 @@ pub struct KafkaFlags {
 #[derive(Clone, Debug, clap::Args)]
 pub struct TopicFlags {
     /// Put before the name of every topic and group, so that several installations share a broker.
-    #[arg(long = "topic-prefix", value_name = "PREFIX", env = "BEACON_TOPIC_PREFIX", default_value = "beacon.", global = true)]
+    #[arg(
+        long = "topic-prefix",
+        value_name = "PREFIX",
+        env = "BEACON_TOPIC_PREFIX",
+        default_value = "beacon.",
+        global = true
+    )]
     pub prefix: String,
     /// Partitions of the topics: how far the work can be spread. Fixed once the topics exist.
     #[arg(long = "partitions", value_name = "COUNT", env = "BEACON_PARTITIONS", global = true)]
@@ -90,7 +102,8 @@ impl KafkaFlags {
             .context("no Kafka named: give --kafka.bootstrap-servers HOST:PORT or set KAFKA_BOOTSTRAP_SERVERS")?;
         let mut config = KafkaConfig::new(servers.clone());
         if let Some(path) = &self.config_file {
-            let text = std::fs::read_to_string(path).with_context(|| format!("--kafka.config-file {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("--kafka.config-file {}", path.display()))?;
             for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())) {
                 if !line.is_empty() && !line.starts_with('#') {
                     let (name, value) = line

@@ -249,7 +249,11 @@ fn a_crash_anywhere_changes_neither_what_is_told_nor_its_ids() {
             if crash && number % 2 == 0 {
                 incident.driver.hold_commits();
             }
-            if number % 5 == 4 { incident.resolves(&labels) } else { incident.fires(&labels) };
+            if number % 5 == 4 {
+                incident.resolves(&labels)
+            } else {
+                incident.fires(&labels)
+            };
             if crash {
                 incident.driver.crash_and_restore();
             }

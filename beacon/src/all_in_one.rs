@@ -39,9 +39,8 @@ impl AllInOne {
         let external_url = parts.gateway.external_url.clone().unwrap_or_else(|| link_base(&parts.gateway.listen));
         let dispatcher = Arc::new(Dispatcher::new([], &external_url, Terminal::stdout())?);
         let follower = Arc::clone(&dispatcher);
-        parts.gateway.on_plan = Some(Arc::new(move |plan: &Plan| {
-            follower.reload(plan.receivers()).map_err(|error| error.to_string())
-        }));
+        parts.gateway.on_plan =
+            Some(Arc::new(move |plan: &Plan| follower.reload(plan.receivers()).map_err(|error| error.to_string())));
         let (topics, partitions) = (parts.gateway.topics.clone(), parts.gateway.partitions);
         let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;
         let mut config = AppConfig::new(partitions);
@@ -90,9 +89,18 @@ impl AllInOne {
         }
         stop.send_replace(true);
         // Nothing is accepted any more before what was accepted is committed.
-        let gateway = match gateway_result { Some(result) => result, None => gateway.await };
-        let worker = match worker_result { Some(result) => result, None => worker.await };
-        let notifier = match notifier_result { Some(result) => result, None => notifier.await };
+        let gateway = match gateway_result {
+            Some(result) => result,
+            None => gateway.await,
+        };
+        let worker = match worker_result {
+            Some(result) => result,
+            None => worker.await,
+        };
+        let notifier = match notifier_result {
+            Some(result) => result,
+            None => notifier.await,
+        };
         gateway?.context("gateway")?;
         worker?.context("worker")?;
         notifier?.context("notifier")

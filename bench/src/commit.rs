@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
-use beacon_core::log::{CleanupPolicy, Event, Log, Offset, Record, SendRecord, Session, SessionConfig, TopicPartition, TopicSpec};
+use beacon_core::log::{
+    CleanupPolicy, Event, Log, Offset, Record, SendRecord, Session, SessionConfig, TopicPartition, TopicSpec,
+};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -78,8 +80,10 @@ fn times(rounds: u32, mut round: impl FnMut(u32) -> Result<()>) -> Result<Percen
 
 fn session_times(log: &dyn Log, prefix: &str, partitions: u32, rounds: u32) -> Result<Percentiles> {
     let (input, output) = (format!("{prefix}in"), format!("{prefix}out"));
-    let spec = |name: &str, partitions| {
-        TopicSpec { name: name.to_owned(), partitions, cleanup: CleanupPolicy::Delete { retention: None } }
+    let spec = |name: &str, partitions| TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        cleanup: CleanupPolicy::Delete { retention: None },
     };
     log.create_topics(&[spec(&input, 1), spec(&output, partitions)])?;
     // Offsets to commit must exist.

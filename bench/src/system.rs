@@ -90,16 +90,16 @@ pub fn listener(port: u16) -> Option<u32> {
         .flat_map(|table| listening_inodes(&table, port))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
-    processes().find(|pid| {
-        open_files(*pid).any(|file| sockets.iter().any(|socket| Path::new(socket) == file))
-    })
+    processes().find(|pid| open_files(*pid).any(|file| sockets.iter().any(|socket| Path::new(socket) == file)))
 }
 
 fn listening_inodes(table: &str, port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
     let wanted = format!(":{port:04X}");
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.len() > 9 && row[1].ends_with(&wanted) && row[3] == LISTEN).map(|row| row[9].to_owned()).collect()
+    rows.filter(|row| row.len() > 9 && row[1].ends_with(&wanted) && row[3] == LISTEN)
+        .map(|row| row[9].to_owned())
+        .collect()
 }
 
 fn processes() -> impl Iterator<Item = u32> {

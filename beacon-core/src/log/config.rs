@@ -66,11 +66,7 @@ pub struct SessionConfig {
 
 impl SessionConfig {
     /// Settings with defaults: earliest start, 10 s session and transaction time-outs, dynamic membership.
-    pub fn new(
-        group: impl Into<String>,
-        transactional_id: impl Into<String>,
-        topics: Vec<String>,
-    ) -> Self {
+    pub fn new(group: impl Into<String>, transactional_id: impl Into<String>, topics: Vec<String>) -> Self {
         Self {
             group: group.into(),
             transactional_id: transactional_id.into(),

@@ -183,8 +183,8 @@ pub trait Appender: Send + Sync {
     fn append_blocking(&self, records: Vec<Record>) -> Result<Vec<Position>, LogError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         self.append(records, Box::new(move |result| drop(sender.send(result))));
-        receiver.recv().unwrap_or_else(|_| {
-            Err(LogError::new(LogErrorKind::Fatal, "the log dropped an append without an answer"))
-        })
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(LogError::new(LogErrorKind::Fatal, "the log dropped an append without an answer")))
     }
 }

@@ -155,9 +155,7 @@ impl Step {
 
     /// The time an output of this step carries: its record's, or the wall clock's.
     pub fn output_time(&self) -> EventTime {
-        self.record
-            .as_ref()
-            .map_or(EventTime::from_millis(self.now.as_millis()), |record| record.timestamp)
+        self.record.as_ref().map_or(EventTime::from_millis(self.now.as_millis()), |record| record.timestamp)
     }
 
     /// Wants a record written.

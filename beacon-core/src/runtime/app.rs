@@ -165,7 +165,12 @@ impl Drop for App {
     }
 }
 
-fn supervise(log: &Arc<dyn Log>, topology: &Topology, config: &AppConfig, shared: &Arc<Shared>) -> Result<(), AppError> {
+fn supervise(
+    log: &Arc<dyn Log>,
+    topology: &Topology,
+    config: &AppConfig,
+    shared: &Arc<Shared>,
+) -> Result<(), AppError> {
     let application = topology.application();
     if !prepare_patiently(log.as_ref(), topology, config, shared)? {
         return Ok(());

@@ -38,14 +38,19 @@ pub(super) fn commit_due(pending: Pending, config: &AppConfig) -> Option<CommitR
 
 /// How long a thread may wait for input: not past the commit, not past the next timer, and not so long that it is deaf
 /// to a stop.
-pub(super) fn poll_wait(pending: Pending, next_timer: Option<Duration>, restoring: bool, config: &AppConfig) -> Duration {
+pub(super) fn poll_wait(
+    pending: Pending,
+    next_timer: Option<Duration>,
+    restoring: bool,
+    config: &AppConfig,
+) -> Duration {
     const LONGEST: Duration = Duration::from_millis(200);
     if restoring {
         return Duration::ZERO;
     }
-    let commit = pending.age.map(|age| {
-        if config.commit_when_idle { Duration::ZERO } else { config.commit_interval.saturating_sub(age) }
-    });
+    let commit = pending
+        .age
+        .map(|age| if config.commit_when_idle { Duration::ZERO } else { config.commit_interval.saturating_sub(age) });
     [Some(LONGEST), commit, next_timer].into_iter().flatten().min().unwrap_or(LONGEST)
 }
 

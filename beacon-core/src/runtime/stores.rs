@@ -28,9 +28,7 @@ impl Stores {
     fn path(&self, task: TaskId) -> Option<PathBuf> {
         match &self.location {
             StateLocation::Memory => None,
-            StateLocation::Directory(directory) => {
-                Some(directory.join(&self.application).join(format!("task-{task}")))
-            }
+            StateLocation::Directory(directory) => Some(directory.join(&self.application).join(format!("task-{task}"))),
         }
     }
 

@@ -133,7 +133,11 @@ impl StreamThread {
                 }
                 Err(Fault::Fenced(reason)) => {
                     Stats::add(&self.shared.stats.fenced, 1);
-                    tracing::warn!(reason, application = self.topology.application(), "fenced by a newer owner; joining again");
+                    tracing::warn!(
+                        reason,
+                        application = self.topology.application(),
+                        "fenced by a newer owner; joining again"
+                    );
                     self.forget_all();
                     drop(link);
                     std::thread::sleep(self.config.retry_backoff);
@@ -608,11 +612,7 @@ impl StreamThread {
     }
 
     fn task_fault(&self, id: TaskId, source: TaskError) -> Fault {
-        Fault::Fatal(AppError::Task {
-            application: self.topology.application().into(),
-            task: id.to_string(),
-            source,
-        })
+        Fault::Fatal(AppError::Task { application: self.topology.application().into(), task: id.to_string(), source })
     }
 }
 
@@ -623,7 +623,10 @@ impl Slot {
 }
 
 fn is_passing(error: &LogError) -> bool {
-    matches!(error.kind(), LogErrorKind::Retriable | LogErrorKind::Fenced | LogErrorKind::Abortable | LogErrorKind::Full)
+    matches!(
+        error.kind(),
+        LogErrorKind::Retriable | LogErrorKind::Fenced | LogErrorKind::Abortable | LogErrorKind::Full
+    )
 }
 
 fn sender(link: &mut Link) -> impl FnMut(Outgoing) -> Result<(), TaskError> + '_ {

@@ -201,11 +201,7 @@ fn read_entries<K: Codec, V: Codec>(
     state: &TaskState,
     prefix: &[u8],
 ) -> Result<Vec<(K, V)>, StateError> {
-    state
-        .entries(prefix)?
-        .into_iter()
-        .map(|(key, value)| Ok((decode(name, &key)?, decode(name, &value)?)))
-        .collect()
+    state.entries(prefix)?.into_iter().map(|(key, value)| Ok((decode(name, &key)?, decode(name, &value)?))).collect()
 }
 
 /// One value for the whole task: what a broadcast brought, readable at every key.

@@ -44,7 +44,8 @@ impl TaskState {
         let mut pending = self.overlay.range(from, to).peekable();
         let mut go_on = true;
         self.store.scan(from, to, &mut |key, value| {
-            while let Some((pending_key, pending_value)) = pending.next_if(|(pending_key, _)| pending_key.as_slice() < key)
+            while let Some((pending_key, pending_value)) =
+                pending.next_if(|(pending_key, _)| pending_key.as_slice() < key)
             {
                 if let Some(pending_value) = pending_value {
                     go_on = visitor(pending_key, pending_value);

@@ -191,10 +191,8 @@ impl Task {
         now: ProcessingTime,
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        let Some(input) = self
-            .inputs
-            .iter()
-            .find(|input| Arc::ptr_eq(&input.topic, record.topic) || input.topic == *record.topic)
+        let Some(input) =
+            self.inputs.iter().find(|input| Arc::ptr_eq(&input.topic, record.topic) || input.topic == *record.topic)
         else {
             return Ok(());
         };
@@ -219,10 +217,7 @@ impl Task {
         self.fire_event_timers(send)
     }
 
-    fn fire_event_timers(
-        &mut self,
-        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
-    ) -> Result<(), TaskError> {
+    fn fire_event_timers(&mut self, send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>) -> Result<(), TaskError> {
         if let Some(watermark) = self.step.watermark() {
             while let Some(timer) = self.step.event_timers.pop_due(&mut self.step.state, watermark.as_millis())? {
                 self.step.state.keep_step();
@@ -292,7 +287,10 @@ impl Task {
                 let headers = vec![
                     ("beacon.error".to_owned(), reason.into_bytes()),
                     ("beacon.source".to_owned(), at().into_bytes()),
-                    ("beacon.application-task".to_owned(), format!("{} {}", self.changelog.topic, self.id).into_bytes()),
+                    (
+                        "beacon.application-task".to_owned(),
+                        format!("{} {}", self.changelog.topic, self.id).into_bytes(),
+                    ),
                 ];
                 self.step.send(Outgoing {
                     topic: Arc::clone(topic),

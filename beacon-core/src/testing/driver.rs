@@ -265,7 +265,8 @@ impl TestDriver {
     /// appear again.
     pub fn take_calls<Q: Codec>(&mut self, name: &str) -> Vec<(TakenCall, Q)> {
         let operator = name_id(name);
-        let (taken, left) = std::mem::take(&mut self.calls).into_iter().partition(|(_, call)| call.operator == operator);
+        let (taken, left) =
+            std::mem::take(&mut self.calls).into_iter().partition(|(_, call)| call.operator == operator);
         self.calls = left;
         let taken: Vec<(u32, Call)> = taken;
         taken

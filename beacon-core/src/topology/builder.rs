@@ -150,12 +150,7 @@ impl TopologyBuilder {
         });
         let node = plan.next();
         plan.add(
-            Node {
-                name: name.to_owned(),
-                shape: Shape::Source,
-                inputs: Vec::new(),
-                topic: Some(Arc::clone(topic)),
-            },
+            Node { name: name.to_owned(), shape: Shape::Source, inputs: Vec::new(), topic: Some(Arc::clone(topic)) },
             move |assembly| blueprint(assembly, node),
         );
         Stream::new(Rc::clone(&self.plan), node)

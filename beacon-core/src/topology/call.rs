@@ -112,12 +112,7 @@ impl<K: Codec + Clone + 'static, R: Codec + Clone + 'static> Replies<K, R> {
             move |assembly| {
                 let id = id.clone();
                 let receiver = Apply(move |(key, request): (K, Q), step: &mut Step| {
-                    step.call(Call {
-                        operator,
-                        key: key.to_bytes(),
-                        id: id(&request),
-                        request: request.to_bytes(),
-                    });
+                    step.call(Call { operator, key: key.to_bytes(), id: id(&request), request: request.to_bytes() });
                     Ok(())
                 });
                 assembly.attach::<(K, Q)>(upstream, Rc::new(receiver));

@@ -13,8 +13,7 @@ use super::source::{Changed, KeyedSource, Outbound, Topic, ValueSource};
 use super::transform::{Apply, Forward, send_keyed, send_to_all};
 use crate::codec::Codec;
 use crate::operator::{
-    BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, OpError, Outgoing, Port, Receiver, Step,
-    TimerTarget,
+    BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, OpError, Outgoing, Port, Receiver, Step, TimerTarget,
 };
 use crate::state::Registry;
 use crate::state::layout::name_id;
@@ -124,14 +123,13 @@ impl<T: Clone + 'static> Stream<T> {
     {
         let topic = self.plan.borrow_mut().internal_topic(name, "repartition");
         let write_topic = Arc::clone(&topic);
-        let _: Stream<()> =
-            self.then(name, Shape::Repartition, Some(Arc::clone(&topic)), move |_output: Port<()>| {
-                let (key, topic) = (key.clone(), Arc::clone(&write_topic));
-                Apply(move |value: T, step: &mut Step| {
-                    send_keyed(&topic, key(&value).to_bytes(), value.to_bytes(), step);
-                    Ok(())
-                })
-            });
+        let _: Stream<()> = self.then(name, Shape::Repartition, Some(Arc::clone(&topic)), move |_output: Port<()>| {
+            let (key, topic) = (key.clone(), Arc::clone(&write_topic));
+            Apply(move |value: T, step: &mut Step| {
+                send_keyed(&topic, key(&value).to_bytes(), value.to_bytes(), step);
+                Ok(())
+            })
+        });
         let from = self.plan.borrow().next() - 1;
         let read = read_internal(&self.plan, name, from, &topic, |topic, output| {
             (Arc::clone(topic), Rc::new(KeyedSource::<K, T> { output }))
@@ -314,11 +312,7 @@ impl<K: Codec + Clone + 'static, T: Clone + 'static> KeyedStream<K, T> {
     }
 
     /// A stateful operator; `make` is called once per task.
-    pub fn process<P>(
-        &self,
-        name: &str,
-        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
-    ) -> Stream<P::Out>
+    pub fn process<P>(&self, name: &str, make: impl Fn(&mut Registry) -> P + Send + Sync + 'static) -> Stream<P::Out>
     where
         P: KeyedProcess<Key = K, In = T>,
     {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod appender;
+mod away;
 mod children;
 mod commit;
 mod groups;

@@ -11,7 +11,7 @@ use beacon_core::runtime::AppConfig;
 use beacon_core::state::{Registry, Value};
 use beacon_core::testing::TestDriver;
 use beacon_core::timer_tags;
-use beacon_core::topology::{Topic, Topology, TopologyBuilder};
+use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
 
 use super::{Seen, read_all, state_by_changelog, topic};
 
@@ -153,7 +153,8 @@ impl Counting {
                 count: state.value("count"),
                 mood: Arc::clone(&mood),
             })
-            .sink("out", &Topic::<Line>::new(self.output()), |(word, _)| word.clone().into_bytes());
+            .map("line", |(word, text)| Changed { key: word.into_bytes(), value: Some(text) })
+            .sink_changes("out", &Topic::<String>::new(self.output()));
         app.build().expect("a valid topology")
     }
 
@@ -239,8 +240,6 @@ impl Counting {
     }
 }
 
-/// What is written: the word is the key already.
-type Line = Said;
 pub type State = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The values under each word, in the order of the partition.

@@ -96,13 +96,8 @@ pub fn decide(members: &[Member], told: &Told, settings: TargetSettings, now_ms:
         Decision::Quiet(why) => return FlushDecision::Quiet(Quiet::Said(why)),
     };
     let sends = |member: &&&Member| settings.send_resolved || firing(*member);
-    let now_open: BTreeSet<String> = told
-        .open
-        .iter()
-        .filter(|print| !resolved_prints.contains(*print))
-        .chain(&firing_prints)
-        .cloned()
-        .collect();
+    let now_open: BTreeSet<String> =
+        told.open.iter().filter(|print| !resolved_prints.contains(*print)).chain(&firing_prints).cloned().collect();
     let after = Told {
         target: told.target.clone(),
         firing: firing_prints.iter().cloned().collect(),
@@ -111,9 +106,7 @@ pub fn decide(members: &[Member], told: &Told, settings: TargetSettings, now_ms:
         n: told.n + 1,
         open: now_open.into_iter().collect(),
     };
-    visible.sort_by_key(|member| {
-        (!firing(member), member.alert.starts_at_ms, member.alert.fingerprint.clone())
-    });
+    visible.sort_by_key(|member| (!firing(member), member.alert.starts_at_ms, member.alert.fingerprint.clone()));
     let alerts: Vec<_> = visible.iter().filter(sends).map(|member| member.alert.clone()).collect();
     match reason {
         Some(reason) if !alerts.is_empty() => FlushDecision::Tell { reason, alerts, told: after },
@@ -134,8 +127,7 @@ mod tests {
 
     fn member(print: &str, firing: bool, muted: bool) -> Member {
         let status = if firing { Status::Firing } else { Status::Resolved };
-        let alert =
-            NotifiedAlert { fingerprint: print.into(), status: status.into(), ..NotifiedAlert::default() };
+        let alert = NotifiedAlert { fingerprint: print.into(), status: status.into(), ..NotifiedAlert::default() };
         Member { alert, muted }
     }
 

@@ -69,7 +69,9 @@ pub fn merge(
 fn overlaps(new: Interval, old: Interval) -> bool {
     let inside = |at: i64| at > old.starts_at_ms && at < old.ends_at_ms;
     // A repeated observation with the very same start is the same episode while the old one lasts.
-    inside(new.ends_at_ms) || inside(new.starts_at_ms) || (new.starts_at_ms == old.starts_at_ms && new.ends_at_ms >= old.ends_at_ms)
+    inside(new.ends_at_ms)
+        || inside(new.starts_at_ms)
+        || (new.starts_at_ms == old.starts_at_ms && new.ends_at_ms >= old.ends_at_ms)
 }
 
 fn join(old: Interval, new: Interval, now: i64) -> Interval {

@@ -7,7 +7,7 @@ use beacon_core::state::{MapState, Registry, Value};
 use beacon_core::time::ProcessingTime;
 use beacon_core::timer_tags;
 use beacon_proto::v1::internal::{Group, GroupChange, Told};
-use beacon_proto::v1::{NotifiedAlert, Notification, Status, Target};
+use beacon_proto::v1::{Notification, NotifiedAlert, Status, Target};
 
 use super::facts::{Fact, PlanState, SilenceState};
 use super::notification::notification;
@@ -179,7 +179,11 @@ impl KeyedProcess for GroupAlerts {
 fn next_flush(ctx: &Ctx<'_, GroupAlerts>, interval_ms: i64) -> ProcessingTime {
     let now = ctx.processing_time();
     let next = ctx.timer_deadline_ms().unwrap_or(now.as_millis()).saturating_add(interval_ms);
-    if next > now.as_millis() { ProcessingTime::from_millis(next) } else { now + Duration::from_millis(interval_ms as u64) }
+    if next > now.as_millis() {
+        ProcessingTime::from_millis(next)
+    } else {
+        now + Duration::from_millis(interval_ms as u64)
+    }
 }
 
 impl BroadcastProcess for GroupAlerts {

@@ -42,10 +42,9 @@ pub fn topology(topics: &Topics) -> Result<Topology, BuildErrors> {
         .keyed("by alert", track::key)
         .process_with("track", &facts, TrackAlerts::new);
 
-    tracked.flat_map("states", Tracked::state).sink_changes(
-        "alerts.state",
-        &Topic::<AlertState>::new(topics.name(topics::ALERTS_STATE)),
-    );
+    tracked
+        .flat_map("states", Tracked::state)
+        .sink_changes("alerts.state", &Topic::<AlertState>::new(topics.name(topics::ALERTS_STATE)));
 
     tracked
         .flat_map("changes", Tracked::change)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use beacon_proto::v1::internal::{Group, Told};
-use beacon_proto::v1::{NotifiedAlert, Notification, Reason, Status, Target};
+use beacon_proto::v1::{Notification, NotifiedAlert, Reason, Status, Target};
 use sha2::{Digest, Sha256};
 
 /// A firing notification is of no use once the group is told again; an end is worth a day of trying.

@@ -115,7 +115,8 @@ impl TrackAlerts {
         }
         alert.receivers = reroute::receivers(&groups);
         let (left, told) = reroute::difference(&tracked.groups, &groups);
-        let (left, told) = (left.into_iter().cloned().collect::<Vec<_>>(), told.into_iter().cloned().collect::<Vec<_>>());
+        let (left, told) =
+            (left.into_iter().cloned().collect::<Vec<_>>(), told.into_iter().cloned().collect::<Vec<_>>());
         self.tell(alert, &left, true, ctx)?;
         self.tell(alert, &told, false, ctx)?;
         tracked.groups = groups;
@@ -189,9 +190,7 @@ impl BroadcastProcess for TrackAlerts {
         let Fact::Plan(change) = fact else { return Ok(()) };
         let Some(plan) = self.plan.update(&change, ctx)? else { return Ok(()) };
         ctx.for_each_key(&self.tracked, |mut tracked, ctx| {
-            if tracked.alert.as_ref().is_some_and(|alert| !alert.resolved)
-                && self.reroute(&mut tracked, &plan, ctx)?
-            {
+            if tracked.alert.as_ref().is_some_and(|alert| !alert.resolved) && self.reroute(&mut tracked, &plan, ctx)? {
                 if let Some(alert) = &tracked.alert {
                     self.publish(alert, ctx)?;
                 }

@@ -28,7 +28,11 @@ pub struct SendArguments {
 
 pub fn run(log: &dyn Log, arguments: &SendArguments) -> anyhow::Result<()> {
     log.describe_topic(&arguments.topic)?.with_context(|| {
-        format!("there is no topic {} in {}; `beacon topics list` shows those there are", arguments.topic, log.describe())
+        format!(
+            "there is no topic {} in {}; `beacon topics list` shows those there are",
+            arguments.topic,
+            log.describe()
+        )
     })?;
     let record = Record {
         topic: arguments.topic.as_str().into(),

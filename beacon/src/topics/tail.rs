@@ -31,7 +31,11 @@ pub struct TailArguments {
 
 pub fn run(log: &dyn Log, arguments: &TailArguments) -> anyhow::Result<()> {
     let topic = log.describe_topic(&arguments.topic)?.with_context(|| {
-        format!("there is no topic {} in {}; `beacon topics list` shows those there are", arguments.topic, log.describe())
+        format!(
+            "there is no topic {} in {}; `beacon topics list` shows those there are",
+            arguments.topic,
+            log.describe()
+        )
     })?;
     let isolation = if arguments.uncommitted { Isolation::Uncommitted } else { Isolation::Committed };
     let mut open: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
@@ -72,7 +76,8 @@ pub fn run(log: &dyn Log, arguments: &TailArguments) -> anyhow::Result<()> {
 
 fn print(record: &RecordRef<'_>, json: bool) {
     let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-    let time = jiff::Timestamp::from_millisecond(record.timestamp_ms).map_or_else(|_| "?".to_owned(), |t| t.to_string());
+    let time =
+        jiff::Timestamp::from_millisecond(record.timestamp_ms).map_or_else(|_| "?".to_owned(), |t| t.to_string());
     let headers: BTreeMap<_, _> = record
         .headers()
         .into_iter()

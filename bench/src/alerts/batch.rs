@@ -38,12 +38,16 @@ fn alert(n: usize, started: SystemTime, now: SystemTime) -> Posted {
         ]),
         annotations: BTreeMap::from([
             ("summary", format!("Filesystem has less than 5 % space left on node-{host:06}.")),
-            ("description", format!("/dev/nvme0n1p2 on node-{host:06}.example.net has only 4.31 % available space left.")),
+            (
+                "description",
+                format!("/dev/nvme0n1p2 on node-{host:06}.example.net has only 4.31 % available space left."),
+            ),
             ("runbook_url", format!("https://runbooks.example.net/{name}")),
         ]),
         starts_at: rfc3339(started),
         ends_at: rfc3339(now + LASTS),
-        generator_url: "http://prometheus.example.net:9090/graph?g0.expr=node_filesystem_avail_bytes&g0.tab=1".to_owned(),
+        generator_url: "http://prometheus.example.net:9090/graph?g0.expr=node_filesystem_avail_bytes&g0.tab=1"
+            .to_owned(),
     }
 }
 

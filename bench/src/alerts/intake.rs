@@ -141,7 +141,10 @@ impl Run<'_> {
         let cost = Cost { phase, alerts: alerts as u64, cpu, broker_cpu, rate, requests: posted.requests };
         eprintln!(
             "    {:32} {:8.0} a CPU second, {:8.0} a second, p50 {:.1} ms",
-            phase.title(), cost.per_cpu_second(), rate, posted.requests.p50,
+            phase.title(),
+            cost.per_cpu_second(),
+            rate,
+            posted.requests.p50,
         );
         Ok(cost)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use reqwest::Client;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -53,7 +54,7 @@ impl Generator {
     /// # Errors
     /// The first request that was not.
     pub fn post_all(&self, bodies: Vec<String>) -> Result<Posted> {
-        let bodies = Arc::new(bodies.into_iter().map(bytes).collect::<Vec<_>>());
+        let bodies = Arc::new(bodies.into_iter().map(Bytes::from).collect::<Vec<_>>());
         let next = Arc::new(AtomicUsize::new(0));
         let started = Instant::now();
         let requests = self.runtime.block_on(async {
@@ -76,7 +77,7 @@ impl Generator {
     /// # Errors
     /// It was not.
     pub fn post(&self, body: String) -> Result<()> {
-        self.runtime.block_on(post(&self.client, &self.alerts, bytes(body)))
+        self.runtime.block_on(post(&self.client, &self.alerts, body.into()))
     }
 
     /// How many alerts the API lists.
@@ -92,30 +93,23 @@ impl Generator {
     }
 }
 
-/// Shared, not copied, by requests.
-type Body = reqwest::Body;
-
-fn bytes(body: String) -> Arc<[u8]> {
-    body.into_bytes().into()
-}
-
 async fn one_after_the_other(
     client: Client,
     url: String,
-    bodies: Arc<Vec<Arc<[u8]>>>,
+    bodies: Arc<Vec<Bytes>>,
     next: Arc<AtomicUsize>,
 ) -> Result<Times> {
     let mut times = Times::new();
     while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
         let started = Instant::now();
-        post(&client, &url, Arc::clone(body)).await?;
+        post(&client, &url, body.clone()).await?;
         times.add(started.elapsed());
     }
     Ok(times)
 }
 
-async fn post(client: &Client, url: &str, body: Arc<[u8]>) -> Result<()> {
-    let request = client.post(url).header("content-type", "application/json").body(Body::from(body.to_vec()));
+async fn post(client: &Client, url: &str, body: Bytes) -> Result<()> {
+    let request = client.post(url).header("content-type", "application/json").body(body);
     let answer = request.send().await.with_context(|| format!("POST {url}"))?;
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();

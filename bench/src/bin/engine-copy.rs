@@ -23,9 +23,7 @@ fn main() -> Result<()> {
     let partitions = log.describe_topic(&input)?.with_context(|| format!("there is no topic {input}"))?.partitions;
 
     let builder = TopologyBuilder::new(variable("GROUP_ID")?);
-    builder
-        .source_changes("input", &Topic::<Raw>::new(input))
-        .sink_changes("output", &Topic::<Raw>::new(output));
+    builder.source_changes("input", &Topic::<Raw>::new(input)).sink_changes("output", &Topic::<Raw>::new(output));
 
     let mut settings = AppConfig::new(partitions);
     let interval = env::var("COMMIT_MS").unwrap_or_else(|_| "100".to_owned());

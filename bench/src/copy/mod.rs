@@ -84,10 +84,15 @@ pub fn measure(broker: &Broker, records: u64, runs: u32) -> Result<Vec<Run>> {
     let mut results = Vec::new();
     for round in 0..runs {
         for copier in [Copier::Plain, Copier::Engine] {
-            let run = one(broker, log.as_ref(), &input, copier, records, &format!("{prefix}{}-{round}", copier.name()))?;
+            let run =
+                one(broker, log.as_ref(), &input, copier, records, &format!("{prefix}{}-{round}", copier.name()))?;
             eprintln!(
                 "  {:6} {:.2} CPU s per million ({:.2} with start), {:.0} thousand/s, {} MB",
-                copier.name(), run.cpu_steady, run.cpu_whole, run.rate / 1e3, run.peak_memory >> 20,
+                copier.name(),
+                run.cpu_steady,
+                run.cpu_whole,
+                run.rate / 1e3,
+                run.peak_memory >> 20,
             );
             results.push(run);
         }

@@ -44,7 +44,8 @@ pub fn verify(bootstrap: &str, topic: &str, records: u64) -> Result<()> {
                 let Some(number) = expected[message.partition() as usize].next() else {
                     bail!("{place}: a record more than the input has there");
                 };
-                let same = message.key() == Some(&input::key(number)) && message.payload() == Some(&input::value(number));
+                let same =
+                    message.key() == Some(&input::key(number)) && message.payload() == Some(&input::value(number));
                 ensure!(same, "{place}: not record {number} of the input, which comes next there");
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),

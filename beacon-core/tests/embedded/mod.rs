@@ -1,0 +1,10 @@
+//! What the runtime promises, on the embedded log.
+
+mod backlog;
+mod calls;
+mod errors;
+mod faults;
+mod kills;
+mod operators;
+mod rebalance;
+mod rig;

@@ -1,0 +1,145 @@
+//! A log that fails when it is told to; everything else goes to the log below.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+use beacon_core::log::{
+    Appender, CommitError, CommitReceipt, Event, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, Reader,
+    SendRecord, Session, SessionConfig, TopicDescription, TopicPartition, TopicSpec,
+};
+
+/// How many of the next calls fail; each counts down.
+#[derive(Default)]
+pub struct Faults {
+    /// Commits refused: to be aborted.
+    pub aborts: AtomicU32,
+    /// Commits that are done and say they do not know.
+    pub unknown: AtomicU32,
+    /// Commits that come after a partition was asked back, refused.
+    pub aborts_when_revoked: AtomicU32,
+    /// Questions for the ends of partitions without an answer for now.
+    pub offsets: AtomicU32,
+}
+
+fn strikes(left: &AtomicU32) -> bool {
+    left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+/// See the module.
+pub struct FaultyLog {
+    inner: Arc<dyn Log>,
+    pub faults: Arc<Faults>,
+}
+
+impl FaultyLog {
+    pub fn over(inner: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self { inner, faults: Arc::default() })
+    }
+}
+
+impl Log for FaultyLog {
+    fn describe(&self) -> String {
+        format!("faulty {}", self.inner.describe())
+    }
+
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.inner.create_topics(topics)
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
+        self.inner.list_topics()
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        self.inner.describe_topic(topic)
+    }
+
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError> {
+        if strikes(&self.faults.offsets) {
+            return Err(LogError::new(LogErrorKind::Retriable, format!("no answer about {partition}, says the test")));
+        }
+        self.inner.offsets(partition, isolation)
+    }
+
+    fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        self.inner.committed(group, topics)
+    }
+
+    fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        self.inner.trim(partition, before)
+    }
+
+    fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
+        let inner = self.inner.session(config)?;
+        Ok(Box::new(FaultySession { inner, faults: Arc::clone(&self.faults), revoked: false, done: None }))
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(isolation)
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        self.inner.appender()
+    }
+}
+
+struct FaultySession {
+    inner: Box<dyn Session>,
+    faults: Arc<Faults>,
+    revoked: bool,
+    /// A commit that was done and not told.
+    done: Option<CommitReceipt>,
+}
+
+impl Session for FaultySession {
+    fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
+        let event = self.inner.poll(timeout)?;
+        self.revoked = matches!(event, Event::Revoked(_));
+        Ok(event)
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        self.inner.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        self.inner.resume(partitions)
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        self.inner.seek(partition, offset)
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.inner.begin()
+    }
+
+    fn send(&mut self, record: SendRecord<'_>) -> Result<(), LogError> {
+        self.inner.send(record)
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {
+        let told = |kind| LogError::new(kind, "says the test");
+        if let Some(receipt) = self.done.take() {
+            return Ok(receipt);
+        }
+        if strikes(&self.faults.aborts) || self.revoked && strikes(&self.faults.aborts_when_revoked) {
+            return Err(CommitError::Abortable(told(LogErrorKind::Abortable)));
+        }
+        let receipt = self.inner.commit(offsets)?;
+        if strikes(&self.faults.unknown) {
+            self.done = Some(receipt);
+            return Err(CommitError::Unknown(told(LogErrorKind::Retriable)));
+        }
+        Ok(receipt)
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        self.inner.abort()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), LogError> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,121 @@
+//! A job whose timers a later record cancels: what an alerting pipeline does all day.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use beacon_core::log::{Log, Record};
+use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
+use beacon_core::runtime::AppConfig;
+use beacon_core::timer_tags;
+use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
+
+use super::topic;
+
+/// Tasks of the application.
+pub const PARTITIONS: u32 = 4;
+
+timer_tags! {
+    enum Deadline { Silence = 1 }
+}
+
+struct Watch {
+    patience: Duration,
+    /// Microseconds that a record takes.
+    work: Arc<AtomicU64>,
+}
+
+impl KeyedProcess for Watch {
+    type Key = String;
+    type In = String;
+    type Out = String;
+    type Timer = Deadline;
+
+    fn on_record(&self, what: String, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        std::thread::sleep(Duration::from_micros(self.work.load(SeqCst)));
+        match what.rsplit(' ').next() {
+            Some("arm") => ctx.set_timer(Deadline::Silence, ctx.processing_time() + self.patience),
+            Some("cancel") => ctx.cancel_timer(Deadline::Silence),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_timer(&self, _: Deadline, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        ctx.emit(ctx.key().clone())
+    }
+}
+
+/// Hands records on.
+struct Pass;
+
+impl KeyedProcess for Pass {
+    type Key = String;
+    type In = String;
+    type Out = String;
+    type Timer = ();
+
+    fn on_record(&self, record: String, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        ctx.emit(record)
+    }
+}
+
+/// One run of the job.
+#[derive(Clone)]
+pub struct Watchdog {
+    pub prefix: String,
+    pub patience: Duration,
+    /// How many internal topics a record goes through before it meets the timers.
+    pub hops: usize,
+    pub work: Arc<AtomicU64>,
+}
+
+impl Watchdog {
+    pub fn new(prefix: impl Into<String>, hops: usize, patience: Duration) -> Self {
+        Self { prefix: prefix.into(), patience, hops, work: Arc::default() }
+    }
+
+    pub fn application(&self) -> String {
+        format!("{}-watch", self.prefix)
+    }
+
+    pub fn input(&self) -> String {
+        format!("{}-beats", self.prefix)
+    }
+
+    pub fn output(&self) -> String {
+        format!("{}-fired", self.prefix)
+    }
+
+    /// `host what`, keyed by the host.
+    pub fn topology(&self) -> Topology {
+        let app = TopologyBuilder::new(self.application());
+        let host = |beat: &String| beat.split(' ').next().unwrap_or_default().to_owned();
+        let mut beats = app.source("beats", &Topic::<String>::new(self.input()));
+        for hop in 1..self.hops {
+            beats = beats.key_by(&format!("hop{hop}"), Clone::clone).process(&format!("pass{hop}"), |_| Pass);
+        }
+        let keyed = if self.hops == 0 { beats.keyed("host", host) } else { beats.key_by("host", host) };
+        let (patience, work) = (self.patience, Arc::clone(&self.work));
+        keyed
+            .process("watch", move |_| Watch { patience, work: Arc::clone(&work) })
+            .map("fired", |host| Changed { key: host.into_bytes(), value: Some("fired".to_owned()) })
+            .sink_changes("out", &Topic::<String>::new(self.output()));
+        app.build().expect("a valid topology")
+    }
+
+    pub fn config(&self, instance: &str) -> AppConfig {
+        let mut config = AppConfig::new(PARTITIONS);
+        config.instance = instance.to_owned();
+        config.commit_interval = Duration::from_millis(10);
+        config.retry_backoff = Duration::from_millis(20);
+        config.topics = vec![topic(self.input(), PARTITIONS), topic(self.output(), PARTITIONS)];
+        config
+    }
+
+    /// Appends `what` for each host, in the partition of its key.
+    pub fn send<'a>(&self, log: &dyn Log, hosts: impl IntoIterator<Item = &'a str>, what: &str) {
+        let record = |host: &str| Record::new(self.input(), host, format!("{host} {what}"));
+        let records: Vec<_> = hosts.into_iter().map(record).collect();
+        log.appender().expect("an appender").append_blocking(records).expect("appended");
+    }
+}

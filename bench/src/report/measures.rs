@@ -1,0 +1,142 @@
+//! Which figures of a run are shown, beside what, and what is wanted of them. Pure.
+
+use super::{Aim, Better, Measure, Results};
+use crate::alerts::{Intake, Phase, System};
+use crate::copy::{Copier, Run};
+
+const COPY: &str = "Exactly-once copy, 100 B records, 8 partitions, Kafka";
+const COMMIT: &str = "A commit with next to nothing in it";
+const INTAKE: &str = "Alerts taken in, durable when answered";
+const MEMORY: &str = "Memory of an active alert";
+const NOTIFICATION: &str = "From the post of an alert to its webhook, group_wait 0";
+
+pub(super) fn all(results: &Results) -> Vec<Measure> {
+    let mut measures = copy(&results.copies);
+    measures.extend(commit(results));
+    measures.extend(intake(&results.intakes));
+    measures.extend(memory(&results.intakes));
+    measures.extend(notification(results));
+    measures
+}
+
+/// Of several runs.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn copy(runs: &[Run]) -> Vec<Measure> {
+    const PLAIN: &str = "plain librdkafka";
+    let of = |copier: Copier, figure: fn(&Run) -> Option<f64>| {
+        median(runs.iter().filter(|run| run.copier == copier).filter_map(figure).collect())
+    };
+    let row = |what: &str, unit, figure: fn(&Run) -> Option<f64>, better| {
+        let measure = Measure::new(COPY, what, unit, of(Copier::Engine, figure)?);
+        Some(measure.beside(PLAIN, of(Copier::Plain, figure)?, better))
+    };
+    let judged = |measure: Option<Measure>| measure.map(|measure| measure.aims(Aim::Ratio(0.5)));
+    let rows = [
+        judged(row("CPU of the program", "s per million", |run| Some(run.cpu_steady), Better::Less)),
+        judged(row("rate", "records/s", |run| Some(run.rate), Better::More)),
+        row("CPU of the broker", "s per million", |run| run.broker_cpu, Better::Less),
+        row("peak memory", "MB", |run| Some(run.peak_memory as f64 / 1e6), Better::Less),
+    ];
+    rows.into_iter().flatten().collect()
+}
+
+fn commit(results: &Results) -> Vec<Measure> {
+    let mut measures = Vec::new();
+    for commit in &results.commits {
+        let on_kafka = commit.log == "kafka";
+        let (place, yardstick) = if on_kafka { ("Kafka", "raw calls") } else { ("embedded", "write + fdatasync") };
+        let name = |share| format!("{place}, {} partitions, {share}", commit.partitions);
+        let (ours, theirs) = (commit.session, commit.yardstick);
+        let median = Measure::new(COMMIT, name("p50"), "ms", ours.p50).beside(yardstick, theirs.p50, Better::Less);
+        measures.push(if on_kafka { median.aims(Aim::Below(15.0)) } else { median });
+        measures.push(Measure::new(COMMIT, name("p99"), "ms", ours.p99).beside(yardstick, theirs.p99, Better::Less));
+    }
+    measures
+}
+
+const ALERTMANAGER: &str = "Alertmanager";
+
+fn split(intakes: &[Intake]) -> Option<(&Intake, impl Iterator<Item = &Intake>)> {
+    let theirs = intakes.iter().find(|intake| intake.system == System::Alertmanager)?;
+    Some((theirs, intakes.iter().filter(|intake| intake.system != System::Alertmanager)))
+}
+
+fn intake(intakes: &[Intake]) -> Vec<Measure> {
+    let Some((theirs, ours)) = split(intakes) else { return Vec::new() };
+    let mut measures = Vec::new();
+    for intake in ours {
+        for phase in [Phase::New, Phase::Repeated, Phase::Single] {
+            let find = |intake: &Intake| intake.costs.iter().find(|cost| cost.phase == phase).copied();
+            let (Some(cost), Some(yardstick)) = (find(intake), find(theirs)) else { continue };
+            let name = format!("{}: {}", intake.system.title(), phase.title());
+            let measure = Measure::new(INTAKE, name.clone(), "per CPU s", cost.per_cpu_second());
+            let measure = measure.beside(ALERTMANAGER, yardstick.per_cpu_second(), Better::More);
+            measures.push(measure.aims(Aim::Ratio(1.0)));
+            let rate = Measure::new(INTAKE, format!("{name}, rate"), "per s", cost.rate);
+            measures.push(rate.beside(ALERTMANAGER, yardstick.rate, Better::More));
+            if let Some(broker) = cost.broker_cpu {
+                let per_million = broker / cost.alerts as f64 * 1e6;
+                measures.push(Measure::new(INTAKE, format!("{name}, broker"), "CPU s per million", per_million));
+            }
+        }
+    }
+    measures
+}
+
+fn memory(intakes: &[Intake]) -> Vec<Measure> {
+    let Some((theirs, ours)) = split(intakes) else { return Vec::new() };
+    let mut measures = Vec::new();
+    for intake in ours {
+        let title = intake.system.title();
+        let each = Measure::new(MEMORY, format!("{title}: growth per alert"), "bytes", intake.memory_per_alert);
+        measures.push(each.beside(ALERTMANAGER, theirs.memory_per_alert, Better::Less));
+        let all =
+            Measure::new(MEMORY, format!("{title}: all processes, all alerts"), "MB", intake.memory_after as f64 / 1e6);
+        measures.push(all.beside(ALERTMANAGER, theirs.memory_after as f64 / 1e6, Better::Less));
+    }
+    measures
+}
+
+fn notification(results: &Results) -> Vec<Measure> {
+    let find = |system| results.notifications.iter().find(|found| found.system == system);
+    let Some(theirs) = find(System::Alertmanager) else { return Vec::new() };
+    let mut measures = Vec::new();
+    for system in [System::Embedded, System::Kafka] {
+        let Some(ours) = find(system) else { continue };
+        let name = |share| format!("{}, {share}", system.title());
+        let median = Measure::new(NOTIFICATION, name("p50"), "ms", ours.arrival.p50);
+        let median = median.beside(ALERTMANAGER, theirs.arrival.p50, Better::Less);
+        measures.push(if system == System::Embedded { median.aims(Aim::Below(20.0)) } else { median });
+        let last = Measure::new(NOTIFICATION, name("p99"), "ms", ours.arrival.p99);
+        measures.push(last.beside(ALERTMANAGER, theirs.arrival.p99, Better::Less));
+    }
+    measures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(copier: Copier, cpu_steady: f64, rate: f64) -> Run {
+        Run { copier, cpu_whole: 9.0, cpu_steady, rate, broker_cpu: None, peak_memory: 1 }
+    }
+
+    #[test]
+    fn copies_are_compared_by_their_medians() {
+        let runs = [
+            run(Copier::Plain, 1.0, 100.0),
+            run(Copier::Engine, 4.0, 40.0),
+            run(Copier::Plain, 1.5, 100.0),
+            run(Copier::Engine, 3.0, 60.0),
+            run(Copier::Plain, 9.0, 100.0),
+            run(Copier::Engine, 2.0, 50.0),
+        ];
+        let measures = copy(&runs);
+        assert_eq!(measures.iter().map(|measure| measure.ratio).take(2).collect::<Vec<_>>(), [Some(0.5), Some(0.5)]);
+        assert!(measures.iter().all(|measure| measure.what != "CPU of the broker"), "it was not measured");
+    }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds what the benchmark starts, in release, and runs it; arguments go to the benchmark (--help tells them).
+#   scripts/bench.sh                 everything, written to docs/benchmarks; what `make bench` does (about 10 minutes)
+#   scripts/bench.sh --quick         a short look that writes nothing
+#   BENCH_PROFILE=dev scripts/bench.sh --quick    the same from the profile of tests, without a release build
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh build
+scripts/setup.sh test
+. scripts/env.sh
+
+profile=${BENCH_PROFILE:-release}
+case $profile in
+release) directory=release flags=(--release) ;;
+dev) directory=debug flags=() ;;
+*)
+    echo "bench: BENCH_PROFILE is release or dev, not $profile" >&2
+    exit 2
+    ;;
+esac
+echo "bench: building in $profile (a minute or two when the C++ is cached, some ten when not) ..."
+# One call, so that all share their dependencies.
+cargo build "${flags[@]}" -p beacon -p beacon-worker -p beacon-notifier -p bench -p beacon-core \
+    --bins --example kafka_plain_copy
+
+export BENCH_COMMAND="scripts/bench.sh${*:+ $*}"
+if [ $# -eq 0 ]; then
+    BENCH_COMMAND="make bench"
+    set -- --out docs/benchmarks
+fi
+exec "$CARGO_TARGET_DIR/$directory/bench" "$@"
