@@ -187,6 +187,19 @@ fn an_alert_nobody_renews_ends_by_timeout() {
 }
 
 #[test]
+fn an_outage_of_ours_ends_nobodys_alert() {
+    let mut incident = Incident::begins();
+    let labels = [("alertname", "Down"), ("host", "a")];
+    let event = incident.event(&labels);
+    incident.send(&event).after(30).says(&[(Firing, Reason::First, "a", "")]);
+    incident.driver.down_for(seconds(3600));
+    incident.after(60).says(&[]);
+    let event = incident.event(&labels);
+    incident.send(&event).after(120).says(&[]);
+    incident.after(900).says(&[(Resolved, Reason::AllResolved, "", "a")]);
+}
+
+#[test]
 fn a_silence_mutes_and_its_end_is_told_at_the_next_look() {
     let mut incident = Incident::begins();
     incident.silences("host", "a", 900);

@@ -43,10 +43,74 @@ pub struct AlertmanagerArguments {
     /// the port.
     #[arg(long = "instance", value_name = "NAME", env = "BEACON_INSTANCE")]
     instance: Option<String>,
+    /// Refused unless empty: TLS and passwords on the web port are not supported yet; put a proxy before it.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config: Option<PathBuf>,
+    #[command(flatten)]
+    without_effect: WithoutEffect,
     #[command(flatten)]
     kafka: KafkaFlags,
     #[command(flatten)]
     topics: TopicFlags,
+}
+
+/// Flags of Alertmanager that tune what Beacon does not have (gossip, garbage collection): taken, so that command lines
+/// go on working, and said to have no effect.
+#[derive(Debug, clap::Args)]
+struct WithoutEffect {
+    #[arg(long = "alerts.gc-interval", hide = true)]
+    gc_interval: Option<String>,
+    #[arg(long = "web.timeout", hide = true)]
+    web_timeout: Option<String>,
+    #[arg(long = "web.get-concurrency", hide = true)]
+    get_concurrency: Option<String>,
+    #[arg(long = "cluster.advertise-address", hide = true)]
+    advertise_address: Option<String>,
+    #[arg(long = "cluster.peer-timeout", hide = true)]
+    peer_timeout: Option<String>,
+    #[arg(long = "cluster.gossip-interval", hide = true)]
+    gossip_interval: Option<String>,
+    #[arg(long = "cluster.pushpull-interval", hide = true)]
+    pushpull_interval: Option<String>,
+    #[arg(long = "cluster.tcp-timeout", hide = true)]
+    tcp_timeout: Option<String>,
+    #[arg(long = "cluster.probe-timeout", hide = true)]
+    probe_timeout: Option<String>,
+    #[arg(long = "cluster.probe-interval", hide = true)]
+    probe_interval: Option<String>,
+    #[arg(long = "cluster.settle-timeout", hide = true)]
+    settle_timeout: Option<String>,
+    #[arg(long = "cluster.reconnect-interval", hide = true)]
+    reconnect_interval: Option<String>,
+    #[arg(long = "cluster.reconnect-timeout", hide = true)]
+    reconnect_timeout: Option<String>,
+    #[arg(long = "cluster.label", hide = true)]
+    label: Option<String>,
+}
+
+impl WithoutEffect {
+    fn given(&self) -> Vec<&'static str> {
+        [
+            ("--alerts.gc-interval", &self.gc_interval),
+            ("--web.timeout", &self.web_timeout),
+            ("--web.get-concurrency", &self.get_concurrency),
+            ("--cluster.advertise-address", &self.advertise_address),
+            ("--cluster.peer-timeout", &self.peer_timeout),
+            ("--cluster.gossip-interval", &self.gossip_interval),
+            ("--cluster.pushpull-interval", &self.pushpull_interval),
+            ("--cluster.tcp-timeout", &self.tcp_timeout),
+            ("--cluster.probe-timeout", &self.probe_timeout),
+            ("--cluster.probe-interval", &self.probe_interval),
+            ("--cluster.settle-timeout", &self.settle_timeout),
+            ("--cluster.reconnect-interval", &self.reconnect_interval),
+            ("--cluster.reconnect-timeout", &self.reconnect_timeout),
+            ("--cluster.label", &self.label),
+        ]
+        .into_iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(name, _)| name)
+        .collect()
+    }
 }
 
 /// Runs until a signal.
@@ -57,6 +121,17 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
             "--cluster.peer: members of Beacon do not gossip, they share a Kafka. Give --kafka.bootstrap-servers to \
              each member (with the same --topic-prefix), or drop --cluster.peer to run a single one"
         );
+    }
+    if let Some(path) = arguments.web_config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        bail!(
+            "--web.config.file={}: TLS and passwords on the web port are not supported yet, and serving without them \
+             would open what you meant to protect; put a proxy before Beacon and drop the flag",
+            path.display()
+        );
+    }
+    let without_effect = arguments.without_effect.given();
+    if !without_effect.is_empty() {
+        tracing::warn!(flags = without_effect.join(" "), "these flags of Alertmanager have no effect here");
     }
     if arguments.cluster_listen.as_ref().is_some_and(|address| !address.is_empty()) {
         tracing::warn!("--cluster.listen-address: nothing listens there; members share a Kafka instead of gossiping");

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use beacon_notifier::Dispatcher;
+use beacon_notifier::channel::terminal::Terminal;
 use beacon_plan::Plan;
 
 /// Flags of `beacon check`.
@@ -23,12 +25,21 @@ pub fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
         let plan = Plan::parse(&text, &name);
+        // What a channel refuses shows only when it is built.
+        let channels = match &plan {
+            Ok(plan) => {
+                Dispatcher::new(plan.receivers(), "", Terminal::stdout()).map(drop).map_err(|error| error.to_string())
+            }
+            Err(_) => Ok(()),
+        };
         if arguments.json {
-            println!("{}", as_json(&name, &plan));
+            println!("{}", as_json(&name, &plan, channels.as_ref().err()));
+        } else if let Err(error) = &channels {
+            println!("{name}: {error}");
         } else {
             say(&name, &plan);
         }
-        bad += usize::from(plan.is_err());
+        bad += usize::from(plan.is_err() || channels.is_err());
     }
     if bad > 0 {
         bail!("{bad} of {} files cannot be used", arguments.files.len());
@@ -55,8 +66,13 @@ fn say(name: &str, plan: &Result<Plan, beacon_plan::PlanErrors>) {
     }
 }
 
-fn as_json(name: &str, plan: &Result<Plan, beacon_plan::PlanErrors>) -> serde_json::Value {
+fn as_json(name: &str, plan: &Result<Plan, beacon_plan::PlanErrors>, channel: Option<&String>) -> serde_json::Value {
     match plan {
+        Ok(_) if channel.is_some() => serde_json::json!({
+            "file": name,
+            "good": false,
+            "errors": [{"message": channel}],
+        }),
         Ok(plan) => serde_json::json!({
             "file": name,
             "good": true,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use super::AppConfig;
+use super::fault::panic_text;
+use super::prepare::prepare_patiently;
 use super::stats::{Stats, StatsSnapshot};
 use super::stores::Stores;
 use super::thread::StreamThread;
-use super::{AppConfig, StateLocation};
-use crate::log::{CleanupPolicy, Log, LogError, LogErrorKind, TopicSpec};
+use crate::log::{Log, LogError};
 use crate::state::StateError;
 use crate::task::TaskError;
 use crate::topology::Topology;
@@ -74,7 +75,7 @@ pub enum AppStatus {
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     pub(super) joined: AtomicU32,
-    pub(super) stats: Stats,
+    pub(super) stats: Arc<Stats>,
 }
 
 /// A running application of this process. Dropping it stops it without waiting.
@@ -176,25 +177,24 @@ fn supervise(
         return Ok(());
     }
     let stores = Stores::new(application, config);
+    let ended = |reason| AppError::Thread { application: application.into(), reason };
     let mut threads = Vec::new();
-    for number in 0..config.threads.max(1) {
-        let thread = (Arc::clone(log), topology.clone(), config.clone(), stores.clone(), Arc::clone(shared));
-        let handle = std::thread::Builder::new()
-            .name(format!("{application}-{number}"))
-            .spawn(move || {
-                let (log, topology, config, stores, shared) = thread;
-                let stop = Arc::clone(&shared);
-                let result = StreamThread::new(log, topology, config, stores, shared, number).run();
-                stop.stop.store(true, Ordering::Release);
-                result
-            })
-            .map_err(|error| AppError::Thread { application: application.into(), reason: error.to_string() })?;
-        threads.push(handle);
-    }
     let mut outcome = Ok(());
+    for number in 0..config.threads.max(1) {
+        let thread =
+            StreamThread::new(Arc::clone(log), topology.clone(), config.clone(), stores.clone(), Arc::clone(shared), number);
+        match start(thread, format!("{application}-{number}"), Arc::clone(shared)) {
+            Ok(handle) => threads.push(handle),
+            Err(error) => {
+                shared.stop.store(true, Ordering::Release);
+                outcome = Err(ended(format!("cannot start stream thread {number}: {error}")));
+                break;
+            }
+        }
+    }
     for handle in threads {
-        let result = handle.join().unwrap_or_else(|_| {
-            Err(AppError::Thread { application: application.into(), reason: "a stream thread panicked".into() })
+        let result = handle.join().unwrap_or_else(|panic| {
+            Err(ended(format!("a stream thread panicked outside of a record: {}", panic_text(panic.as_ref()))))
         });
         if let Err(error) = result {
             tracing::error!(%error, "stream thread ended");
@@ -204,63 +204,22 @@ fn supervise(
     outcome
 }
 
-/// Checks and makes topics, waiting for a log that is away. `false`: asked to stop meanwhile.
-fn prepare_patiently(
-    log: &dyn Log,
-    topology: &Topology,
-    config: &AppConfig,
-    shared: &Shared,
-) -> Result<bool, AppError> {
-    let mut wait = Duration::from_millis(100);
-    while !shared.stop.load(Ordering::Acquire) {
-        match prepare(log, topology, config) {
-            Ok(()) => return Ok(true),
-            Err(error) if error.kind() == LogErrorKind::Retriable => {
-                tracing::warn!(%error, application = topology.application(), "log is away; trying again");
-                std::thread::sleep(wait);
-                wait = (wait * 2).min(Duration::from_secs(2));
-            }
-            Err(source) => return Err(AppError::Log { application: topology.application().into(), source }),
-        }
-    }
-    Ok(false)
+/// Starts a stream thread. Its end, by a panic too, is the end of all.
+fn start(
+    thread: StreamThread,
+    name: String,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<Result<(), AppError>>, std::io::Error> {
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _ends_all = StopAll(shared);
+        thread.run()
+    })
 }
 
-fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) -> Result<(), LogError> {
-    if !config.topics.is_empty() {
-        log.create_topics(&config.topics)?;
+struct StopAll(Arc<Shared>);
+
+impl Drop for StopAll {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Release);
     }
-    for source in topology.sources() {
-        let Some(topic) = log.describe_topic(&source.topic)? else {
-            return Err(LogError::new(
-                LogErrorKind::UnknownTopic,
-                format!("source `{}` reads topic {}, which does not exist; create it first", source.name, source.topic),
-            ));
-        };
-        if source.copartitioned && topic.partitions != config.partitions {
-            return Err(LogError::new(
-                LogErrorKind::Mismatch,
-                format!(
-                    "topic {} has {} partitions, the application has {}; source `{}` relies on its key: use `key_by`, \
-                     or give both the same count",
-                    source.topic, topic.partitions, config.partitions, source.name
-                ),
-            ));
-        }
-    }
-    let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), partitions: config.partitions, cleanup };
-    let week = Duration::from_secs(7 * 24 * 60 * 60);
-    let mut topics: Vec<_> = topology
-        .internal_topics()
-        .iter()
-        .map(|topic| spec(&topic.name, CleanupPolicy::Delete { retention: Some(week) }))
-        .collect();
-    topics.push(spec(&topology.changelog(), CleanupPolicy::Delete { retention: None }));
-    log.create_topics(&topics)?;
-    if let StateLocation::Directory(directory) = &config.state {
-        std::fs::create_dir_all(directory).map_err(|error| {
-            LogError::new(LogErrorKind::Configuration, format!("state directory {}: {error}", directory.display()))
-        })?;
-    }
-    Ok(())
 }

@@ -13,7 +13,13 @@ pub(super) struct Pending {
     pub(super) bytes: usize,
     /// The last poll found nothing more to read.
     pub(super) idle: bool,
+    /// How long positions have been behind the ends that were reached, with no record in between.
+    pub(super) trailing: Option<Duration>,
 }
+
+/// Ends of partitions that hold no record (Kafka's transaction markers) are committed after this long without another
+/// commit: late enough to cost nothing, early enough that nobody takes them for lag.
+const TRAILING_AFTER: Duration = Duration::from_secs(1);
 
 /// Why to commit now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +27,13 @@ pub(super) enum CommitReason {
     Interval,
     Bytes,
     InputIdle,
+    Trailing,
 }
 
 pub(super) fn commit_due(pending: Pending, config: &AppConfig) -> Option<CommitReason> {
-    let age = pending.age?;
+    let Some(age) = pending.age else {
+        return pending.trailing.filter(|age| *age >= TRAILING_AFTER).map(|_| CommitReason::Trailing);
+    };
     if pending.bytes >= config.commit_bytes {
         Some(CommitReason::Bytes)
     } else if age >= config.commit_interval {
@@ -59,7 +68,7 @@ mod tests {
     use super::*;
 
     fn pending(age_ms: Option<u64>, bytes: usize, idle: bool) -> Pending {
-        Pending { age: age_ms.map(Duration::from_millis), bytes, idle }
+        Pending { age: age_ms.map(Duration::from_millis), bytes, idle, trailing: None }
     }
 
     #[test]
@@ -70,6 +79,18 @@ mod tests {
         assert_eq!(commit_due(pending(Some(5), 0, true), &config), Some(CommitReason::InputIdle));
         assert_eq!(commit_due(pending(Some(100), 0, false), &config), Some(CommitReason::Interval));
         assert_eq!(commit_due(pending(Some(5), 16 << 20, false), &config), Some(CommitReason::Bytes));
+    }
+
+    #[test]
+    fn positions_without_records_are_committed_in_a_quiet_moment() {
+        let config = AppConfig::new(1);
+        let trailing = |age_ms, trailing_ms| Pending {
+            trailing: Some(Duration::from_millis(trailing_ms)),
+            ..pending(age_ms, 0, false)
+        };
+        assert_eq!(commit_due(trailing(None, 999), &config), None);
+        assert_eq!(commit_due(trailing(None, 1000), &config), Some(CommitReason::Trailing));
+        assert_eq!(commit_due(trailing(Some(5), 5000), &config), None, "it goes with the commit that is coming");
     }
 
     #[test]

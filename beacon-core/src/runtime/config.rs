@@ -49,6 +49,11 @@ pub struct AppConfig {
     pub session_timeout: Duration,
     /// See [`crate::log::SessionConfig::transaction_timeout`].
     pub transaction_timeout: Duration,
+    /// After a start, timers that are overdue wait for records that are still on their way to them through internal
+    /// topics; when the group makes no progress on those for this long, they fire all the same. Longer: a backlog whose
+    /// task is stuck or slow to restore still wins; shorter: one stuck partition delays the timers of all others less.
+    /// Default 60 s.
+    pub backlog_patience: Duration,
     /// How long to wait after an aborted commit or a refused join before the next try. Default 200 ms.
     pub retry_backoff: Duration,
 }
@@ -70,6 +75,7 @@ impl AppConfig {
             calls_in_flight: 1024,
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),
+            backlog_patience: Duration::from_secs(60),
             retry_backoff: Duration::from_millis(200),
         }
     }

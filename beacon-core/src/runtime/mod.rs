@@ -8,11 +8,18 @@
 mod app;
 mod calls;
 mod commit;
+mod committing;
 mod config;
+mod fault;
+mod link;
+mod opening;
+mod prepare;
 mod restore;
+mod slot;
 mod stats;
 mod stores;
 mod thread;
+mod upstream;
 
 pub use app::{App, AppError, AppStatus};
 pub use config::{AppConfig, StateLocation};

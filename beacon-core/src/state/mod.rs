@@ -19,4 +19,4 @@ pub use handle::{KeyedScope, MapState, Registry, SharedMap, SharedScope, SharedS
 pub use memory::MemoryStore;
 pub use overlay::Change;
 pub use store::{StateError, Store};
-pub use task_state::TaskState;
+pub use task_state::{Entries, TaskState};

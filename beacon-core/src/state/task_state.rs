@@ -3,6 +3,9 @@
 use super::overlay::{Change, Overlay};
 use super::{StateError, Store, layout};
 
+/// Keys with their values, in key order.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Reads merge pending writes over committed ones; writes stay pending until [`TaskState::apply`].
 pub struct TaskState {
     store: Box<dyn Store>,
@@ -74,7 +77,7 @@ impl TaskState {
     }
 
     /// Entries whose keys begin with `prefix`, as owned pairs in key order; the keys without the prefix.
-    pub fn entries(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    pub fn entries(&self, prefix: &[u8]) -> Result<Entries, StateError> {
         let mut found = Vec::new();
         self.scan(prefix, layout::prefix_end(prefix).as_deref(), &mut |key, value| {
             found.push((key[prefix.len()..].to_vec(), value.to_vec()));

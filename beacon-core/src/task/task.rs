@@ -11,7 +11,7 @@ use crate::codec::Codec;
 use crate::log::{Offset, RecordRef, TopicPartition};
 use crate::operator::{Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimerTarget};
 use crate::state::layout::{META, TIMERS, is_logged};
-use crate::state::{Change, StateError, Store, TaskState};
+use crate::state::{Change, Entries, StateError, Store, TaskState};
 use crate::time::{EventTime, ProcessingTime};
 use crate::timer::TimerQueue;
 use crate::topology::{RawRecord, RawSource, Topology};
@@ -400,7 +400,7 @@ impl Task {
     ///
     /// # Errors
     /// The store's.
-    pub fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    pub fn dump(&self) -> Result<Entries, StateError> {
         let entries = self.step.state.entries(&[])?;
         Ok(entries.into_iter().filter(|(key, _)| is_logged(key)).collect())
     }

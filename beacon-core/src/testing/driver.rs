@@ -8,7 +8,7 @@ use crate::codec::Codec;
 use crate::log::{Offset, OwnedBatch, Record, RecordBatch, TopicPartition, partition};
 use crate::operator::{Call, Outgoing};
 use crate::state::layout::name_id;
-use crate::state::{MemoryStore, StateError};
+use crate::state::{Entries, MemoryStore, StateError};
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 use crate::time::ProcessingTime;
 use crate::topology::{Topic, Topology, encode_reply};
@@ -156,6 +156,12 @@ impl TestDriver {
         self.run();
     }
 
+    /// Nothing runs for this long, as when the machine is off; then everything starts again from the changelog.
+    pub fn down_for(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.crash_and_restore();
+    }
+
     fn run(&mut self) {
         loop {
             let mut moved = false;
@@ -291,7 +297,7 @@ impl TestDriver {
     ///
     /// # Errors
     /// Never, in memory.
-    pub fn dump(&self) -> Result<Vec<Vec<(Vec<u8>, Vec<u8>)>>, StateError> {
+    pub fn dump(&self) -> Result<Vec<Entries>, StateError> {
         self.tasks.iter().map(Task::dump).collect()
     }
 }

@@ -88,13 +88,14 @@ fn a_panic_outside_of_a_record_ends_the_application_and_not_only_a_thread() {
     job.make_topics(rig.log.as_ref());
     let app = beacon_core::topology::TopologyBuilder::new(job.application());
     let made = std::sync::atomic::AtomicU32::new(0);
-    app.source("words", &beacon_core::topology::Topic::<String>::new(job.input()))
-        .keyed("word", Clone::clone)
-        .process("fragile", move |_| {
+    app.source("words", &beacon_core::topology::Topic::<String>::new(job.input())).keyed("word", Clone::clone).process(
+        "fragile",
+        move |_| {
             // The first is the builder's trial, then one thread makes its tasks without trouble.
             assert!(made.fetch_add(1, SeqCst) < 4, "no room for another one");
             Fragile
-        });
+        },
+    );
     let mut config = rig.on_disk(job.config("0"));
     config.threads = 2;
     let app = rig.start(app.build().expect("valid"), config);
@@ -111,11 +112,7 @@ impl beacon_core::operator::KeyedProcess for Fragile {
     type Out = String;
     type Timer = ();
 
-    fn on_record(
-        &self,
-        _: String,
-        _: &mut beacon_core::operator::Ctx<'_, Self>,
-    ) -> beacon_core::operator::OpResult {
+    fn on_record(&self, _: String, _: &mut beacon_core::operator::Ctx<'_, Self>) -> beacon_core::operator::OpResult {
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use beacon_core::state::layout::is_logged;
 use beacon_core::task::decode_chunk;
 
 /// How long something may take that has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Waits until `holds`; `what` says for what, when it does not come.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -110,11 +110,7 @@ pub fn state_by_changelog(log: &dyn Log, application: &str, partitions: u32) -> 
 
 /// The logged state of every task as the disk has it; tasks without a directory are empty.
 #[cfg(feature = "rocksdb")]
-pub fn state_on_disk(
-    directory: &std::path::Path,
-    application: &str,
-    partitions: u32,
-) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn state_on_disk(directory: &std::path::Path, application: &str, partitions: u32) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
     use beacon_core::state::Store as _;
     use beacon_core::state::rocks::{RocksMemory, RocksStore};
     (0..partitions)

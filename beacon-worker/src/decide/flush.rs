@@ -95,7 +95,7 @@ pub fn decide(members: &[Member], told: &Told, settings: TargetSettings, now_ms:
         Decision::Quiet(_) if owed => Some(Reason::SomeResolved),
         Decision::Quiet(why) => return FlushDecision::Quiet(Quiet::Said(why)),
     };
-    let sends = |member: &&&Member| settings.send_resolved || firing(*member);
+    let sends = |member: &&&Member| settings.send_resolved || firing(member);
     let now_open: BTreeSet<String> =
         told.open.iter().filter(|print| !resolved_prints.contains(*print)).chain(&firing_prints).cloned().collect();
     let after = Told {

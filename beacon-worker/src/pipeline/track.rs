@@ -18,6 +18,9 @@ use crate::decide::{merge, reroute};
 /// How long the state of a resolved alert stays for those who look.
 const KEEP_RESOLVED: Duration = Duration::from_secs(15 * 60);
 
+/// An end that comes later than this was slept through: nobody could have renewed it.
+const SLEPT_THROUGH: Duration = Duration::from_secs(30);
+
 /// Where no plan says otherwise; Alertmanager's default.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
@@ -166,7 +169,19 @@ impl KeyedProcess for TrackAlerts {
             AlertTimer::End => {
                 let Some(mut tracked) = self.tracked.get(ctx)? else { return Ok(()) };
                 let Some(alert) = tracked.alert.as_mut() else { return Ok(()) };
+                let due = ctx.timer_deadline_ms().map_or(ctx.processing_time(), ProcessingTime::from_millis);
+                if ctx.processing_time().since(due) > SLEPT_THROUGH {
+                    // Ending every alert after an outage of ours, only to fire them all again a minute later, would be
+                    // a storm of our own making: their sources get the time to say that they still fire.
+                    let timeout = self.plan.current(ctx)?.map_or(RESOLVE_TIMEOUT, |plan| plan.resolve_timeout());
+                    let end = ctx.processing_time() + timeout;
+                    alert.ends_at_ms = end.as_millis();
+                    self.publish(&alert.clone(), ctx)?;
+                    self.tracked.set(ctx, &tracked);
+                    return ctx.set_timer(AlertTimer::End, end);
+                }
                 alert.resolved = true;
+                alert.ends_at_ms = alert.ends_at_ms.max(due.as_millis());
                 alert.updated_at_ms = ctx.processing_time().as_millis();
                 let alert = alert.clone();
                 self.tell(&alert, &tracked.groups, false, ctx)?;

@@ -63,10 +63,8 @@ pub fn run(log: &dyn Log, arguments: &TailArguments) -> anyhow::Result<()> {
                     }
                 }
             }
-            Event::EndOfPartition(partition, end) => {
-                if open.get(&partition).is_some_and(|wanted| end >= *wanted) {
-                    open.remove(&partition);
-                }
+            Event::EndOfPartition(partition, end) if open.get(&partition).is_some_and(|wanted| end >= *wanted) => {
+                open.remove(&partition);
             }
             _ => {}
         }

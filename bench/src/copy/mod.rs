@@ -81,6 +81,7 @@ pub fn measure(broker: &Broker, records: u64, runs: u32) -> Result<Vec<Run>> {
     let input = format!("{prefix}in");
     create(log.as_ref(), &input)?;
     fill(log.as_ref(), &input, records)?;
+    oracle::verify(broker.bootstrap(), &input, records).context("the input")?;
     let mut results = Vec::new();
     for round in 0..runs {
         for copier in [Copier::Plain, Copier::Engine] {
@@ -112,11 +113,16 @@ fn fill(log: &KafkaLog, topic: &str, records: u64) -> Result<()> {
     let appender = log.appender()?;
     let topic: std::sync::Arc<str> = topic.into();
     let (answer, answers) = mpsc::channel();
-    let mut open = 0;
-    for first in (0..records).step_by(CALL as usize) {
+    let batch = |first: u64| -> Vec<Record> {
         let record = |n| Record::new(topic.clone(), input::key(n), input::value(n)).to_partition(input::partition(n));
+        (first..(first + CALL).min(records)).map(record).collect()
+    };
+    // Appends that are under way at the same time have no order while the appender still asks for the topic.
+    appender.append_blocking(batch(0))?;
+    let mut open = 0;
+    for first in (CALL..records).step_by(CALL as usize) {
         let answer = answer.clone();
-        let batch = (first..(first + CALL).min(records)).map(record).collect();
+        let batch = batch(first);
         // The receiver outlives this function's loop; after an early error nobody wants the rest.
         appender.append(batch, Box::new(move |result| drop(answer.send(result))));
         open += 1;

@@ -1,0 +1,92 @@
+//! Before the first thread starts: topics are there, and fit the topology.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::app::{AppError, Shared};
+use super::{AppConfig, StateLocation};
+use crate::log::{CleanupPolicy, Log, LogError, LogErrorKind, TopicDescription, TopicSpec};
+use crate::topology::{SourceSpec, Topology};
+
+/// Checks and makes topics, waiting for a log that is away. `false`: asked to stop meanwhile.
+pub(super) fn prepare_patiently(
+    log: &dyn Log,
+    topology: &Topology,
+    config: &AppConfig,
+    shared: &Shared,
+) -> Result<bool, AppError> {
+    let mut wait = Duration::from_millis(100);
+    while !shared.stop.load(Ordering::Acquire) {
+        match prepare(log, topology, config) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == LogErrorKind::Retriable => {
+                tracing::warn!(%error, application = topology.application(), "log is away; trying again");
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(Duration::from_secs(2));
+            }
+            Err(source) => return Err(AppError::Log { application: topology.application().into(), source }),
+        }
+    }
+    Ok(false)
+}
+
+fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) -> Result<(), LogError> {
+    if !config.topics.is_empty() {
+        log.create_topics(&config.topics)?;
+    }
+    for source in topology.sources() {
+        let topic = existing(log, &source.topic, || format!("source `{}` reads", source.name))?;
+        check_partitions(source, &topic, config)?;
+    }
+    for (name, topic) in topology.sinks() {
+        existing(log, topic, || format!("sink `{name}` writes"))?;
+    }
+    if let Some(topic) = topology.dead_letters() {
+        existing(log, topic, || "dead letters go to".to_owned())?;
+    }
+    let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), partitions: config.partitions, cleanup };
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let mut topics: Vec<_> = topology
+        .internal_topics()
+        .iter()
+        .map(|topic| spec(&topic.name, CleanupPolicy::Delete { retention: Some(week) }))
+        .collect();
+    topics.push(spec(&topology.changelog(), CleanupPolicy::Delete { retention: None }));
+    log.create_topics(&topics)?;
+    if let StateLocation::Directory(directory) = &config.state {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            LogError::new(LogErrorKind::Configuration, format!("state directory {}: {error}", directory.display()))
+        })?;
+    }
+    Ok(())
+}
+
+/// The topic, or an error that begins with `who` needs it.
+fn existing(log: &dyn Log, topic: &str, who: impl Fn() -> String) -> Result<TopicDescription, LogError> {
+    log.describe_topic(topic)?.ok_or_else(|| {
+        let message = format!("{} topic {topic}, which does not exist; create it first", who());
+        LogError::new(LogErrorKind::UnknownTopic, message)
+    })
+}
+
+/// Another partition count than the application's is good for stateless steps only.
+fn check_partitions(source: &SourceSpec, topic: &TopicDescription, config: &AppConfig) -> Result<(), LogError> {
+    let why = if source.copartitioned {
+        "relies on its key: use `key_by`"
+    } else if source.event_time.is_some() {
+        // Its partitions are read by tasks without state, and the tasks with state would wait for it for ever.
+        "drives event time, which only tasks with state have: leave `with_event_time` out"
+    } else {
+        return Ok(());
+    };
+    if topic.partitions == config.partitions {
+        return Ok(());
+    }
+    Err(LogError::new(
+        LogErrorKind::Mismatch,
+        format!(
+            "topic {} has {} partitions, the application has {}; source `{}` {why}, or give both the same count",
+            source.topic, topic.partitions, config.partitions, source.name
+        ),
+    ))
+}
