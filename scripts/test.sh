@@ -4,48 +4,59 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh test || exit 1
 . scripts/env.sh
-output=$(mktemp "${TMPDIR:-/tmp}/beacon-tests.XXXXXX")
-trap 'rm -f "$output"' EXIT
+logs=$(mktemp -d "${TMPDIR:-/tmp}/beacon-tests.XXXXXX")
+trap 'rm -rf "$logs"' EXIT
 failed=0
-# Bounded, so that a large machine does not start a dozen brokers and databases at a time. Incidents take turns anyway.
-threads=--test-threads=2
 
 say() { printf '\n== %s\n' "$*"; }
-
-# The closing line, which people and CI read; cargo counts per program only. What failed outside any test (it did not
-# compile, a test program crashed) counts as one failed, and so does each ignored test.
-close() {
-    local passes failures ignored
-    read -r passes failures ignored < <(
-        awk '/^test result: / { gsub(";", ""); p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$output"
-    )
-    say "closing"
-    [ "$ignored" = 0 ] || echo "$ignored tests are ignored: repair or remove them"
-    failures=$((failures + ignored))
-    if [ "$failed" != 0 ] && [ "$failures" = 0 ]; then
-        echo "something failed outside any test; its message is above"
-        failures=1
-    fi
-    echo "$passes passed, $failures failed"
-    [ "$failures" = 0 ] && [ "$passes" -gt 0 ]
-    exit
+# beside_kafka LOG CARGO-ARGUMENT...: runs cargo test beside a real Kafka.
+beside_kafka() {
+    local log=$logs/$1
+    shift
+    "$CARGO_TARGET_DIR/debug/with-kafka" cargo test --no-fail-fast "$@" 2>&1 | tee "$log" || failed=1
 }
 
 # What a scenario starts as processes must be there before its test asks for it.
 say "building (the first time compiles RocksDB and librdkafka: fifteen to twenty-five minutes on two cores; later minutes or seconds)"
-if ! cargo build --workspace --bins || ! cargo test --workspace --no-run; then
-    failed=1
-    close
-fi
+cargo build --workspace --bins || exit 1
+cargo test --workspace --no-run || exit 1
 
 if [ $# -gt 0 ]; then
     say "testing: $*"
-    "$CARGO_TARGET_DIR/debug/with-kafka" cargo test --no-fail-fast "$@" 2>&1 | tee "$output" || failed=1
+    beside_kafka chosen "$@"
 else
+    # The incidents mostly wait, for group_wait, for retries, for a broker to come back: they run beside the rest, and
+    # those of the two logs beside each other.
+    say "the incidents, in the background (usually five minutes); their output comes at the end"
+    cargo test --workspace --no-fail-fast --test incidents -- --skip embedded >"$logs/incidents-kafka" 2>&1 &
+    incidents_kafka=$!
+    cargo test --workspace --no-fail-fast --test incidents -- embedded >"$logs/incidents-embedded" 2>&1 &
+    incidents_embedded=$!
+
     say "the engine without Kafka, RocksDB or any C++"
-    cargo test --package beacon-core --no-default-features --no-fail-fast -- $threads 2>&1 | tee "$output" || failed=1
-    say "everything, beside a real Kafka (usually five to eight minutes)"
-    "$CARGO_TARGET_DIR/debug/with-kafka" cargo test --workspace --no-fail-fast -- $threads 2>&1 | tee -a "$output" || failed=1
+    cargo test --package beacon-core --no-default-features --no-fail-fast 2>&1 | tee "$logs/pure" || failed=1
+
+    say "everything but the incidents, beside a real Kafka"
+    others=$(cargo metadata --no-deps --format-version 1 | /usr/bin/python3 -c '
+import json, sys
+names = {target["name"] for package in json.load(sys.stdin)["packages"] for target in package["targets"] if "test" in target["kind"]}
+print(" ".join("--test " + name for name in sorted(names - {"incidents"})))')
+    # shellcheck disable=SC2086 # a list of flags
+    beside_kafka rest --workspace --lib --bins $others
+    say "examples in the documentation"
+    cargo test --workspace --doc 2>&1 | tee "$logs/doc" || failed=1
+
+    say "the incidents"
+    wait "$incidents_embedded" || failed=1
+    cat "$logs/incidents-embedded"
+    wait "$incidents_kafka" || failed=1
+    cat "$logs/incidents-kafka"
 fi
 
-close
+# cargo counts per program; people and CI want one line.
+read -r passes failures < <(cat "$logs"/* |
+    sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' |
+    awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }')
+say "closing"
+echo "$passes passed, $failures failed"
+[ "$failed" = 0 ] && [ "$failures" = 0 ] && [ "$passes" -gt 0 ]

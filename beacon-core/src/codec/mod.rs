@@ -2,6 +2,7 @@
 
 mod key_hash;
 mod primitives;
+mod times;
 
 pub use key_hash::{key_hash, murmur2};
 pub use primitives::Raw;

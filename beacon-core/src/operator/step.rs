@@ -112,7 +112,6 @@ impl Step {
     pub fn drop_pending(&mut self) {
         self.undo();
         self.state.drop_pending();
-        self.watermark = None;
     }
 
     /// The wall clock, read once for this step.
@@ -197,22 +196,22 @@ impl Step {
     /// The input's time is state: it survives a restart and never goes back.
     pub(crate) fn observe_event_time(&mut self, input: u32, inputs: &[u32], at: EventTime) -> Result<(), StateError> {
         let key = watermark_key(input);
-        let before = read_watermark(&self.state, &key)?;
-        if before.is_some_and(|before| before >= at) {
-            if self.watermark.is_some() {
-                return Ok(());
-            }
-        } else {
-            self.state.put(&key, crate::codec::Codec::to_bytes(&at));
+        if read_watermark(&self.state, &key)?.is_some_and(|before| before >= at) {
+            return Ok(());
         }
-        let mut earliest = at;
-        for other in inputs {
-            match read_watermark(&self.state, &watermark_key(*other))? {
-                Some(time) => earliest = earliest.min(time),
-                None => return Ok(()),
-            }
+        self.state.put(&key, crate::codec::Codec::to_bytes(&at));
+        self.recall_event_time(inputs)
+    }
+
+    /// Sets the task's event time to what state says: after a restore, and when steps were taken back.
+    pub(crate) fn recall_event_time(&mut self, inputs: &[u32]) -> Result<(), StateError> {
+        self.watermark = None;
+        let mut earliest: Option<EventTime> = None;
+        for input in inputs {
+            let Some(time) = read_watermark(&self.state, &watermark_key(*input))? else { return Ok(()) };
+            earliest = Some(earliest.map_or(time, |earliest| earliest.min(time)));
         }
-        self.watermark = self.watermark.max(Some(earliest));
+        self.watermark = earliest;
         Ok(())
     }
 }

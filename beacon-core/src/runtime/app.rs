@@ -181,9 +181,12 @@ fn supervise(
     let mut threads = Vec::new();
     let mut outcome = Ok(());
     for number in 0..config.threads.max(1) {
-        let thread =
-            StreamThread::new(Arc::clone(log), topology.clone(), config.clone(), stores.clone(), Arc::clone(shared), number);
-        match start(thread, format!("{application}-{number}"), Arc::clone(shared)) {
+        let parts = (Arc::clone(log), topology.clone(), config.clone(), stores.clone(), Arc::clone(shared));
+        let run = move || {
+            let (log, topology, config, stores, shared) = parts;
+            StreamThread::new(log, topology, config, stores, shared, number).run()
+        };
+        match start(run, format!("{application}-{number}"), Arc::clone(shared)) {
             Ok(handle) => threads.push(handle),
             Err(error) => {
                 shared.stop.store(true, Ordering::Release);
@@ -206,13 +209,13 @@ fn supervise(
 
 /// Starts a stream thread. Its end, by a panic too, is the end of all.
 fn start(
-    thread: StreamThread,
+    run: impl FnOnce() -> Result<(), AppError> + Send + 'static,
     name: String,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<Result<(), AppError>>, std::io::Error> {
     std::thread::Builder::new().name(name).spawn(move || {
         let _ends_all = StopAll(shared);
-        thread.run()
+        run()
     })
 }
 

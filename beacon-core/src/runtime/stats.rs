@@ -93,7 +93,9 @@ impl Gauges {
     pub(super) fn set(&mut self, counts: TaskCounts) {
         let old = std::mem::replace(&mut self.counted, counts);
         // Differences, so that threads add up; wrapping, so that they may be negative.
-        let change = |gauge: &AtomicU64, old: u64, new: u64| drop(gauge.fetch_add(new.wrapping_sub(old), Relaxed));
+        let change = |gauge: &AtomicU64, old: u64, new: u64| {
+            gauge.fetch_add(new.wrapping_sub(old), Relaxed);
+        };
         change(&self.stats.tasks, old.running, counts.running);
         change(&self.stats.restoring, old.restoring, counts.restoring);
         change(&self.stats.waiting, old.waiting, counts.waiting);

@@ -1,4 +1,6 @@
-//! One stream thread: polls its session, feeds its tasks, commits.
+//! One stream thread: polls its session, feeds its tasks, fires their timers.
+//!
+//! How tasks come and go is in `opening`, how their work is committed or dropped in `committing`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,83 +8,46 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::AppConfig;
 use super::app::{AppError, Shared};
 use super::calls::Calls;
 use super::commit::{Pending, commit_due, poll_wait};
-use super::restore::{self, Plan, Restore};
-use super::stats::Stats;
+use super::fault::{Blame, Fault, is_passing, panic_text};
+use super::link::Link;
+use super::opening::Waiting;
+use super::slot::Slot;
+use super::stats::{Gauges, Stats};
 use super::stores::Stores;
-use super::{AppConfig, StateLocation};
-use crate::log::{
-    CommitError, Event, Isolation, Log, LogError, LogErrorKind, Offset, RecordBatch, SendRecord, Session,
-    SessionConfig, TopicPartition,
-};
-use crate::operator::Outgoing;
-use crate::state::StateError;
-use crate::task::{Task, TaskError, TaskId, TaskSettings};
+use super::upstream::Upstream;
+use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
+use crate::task::{TaskError, TaskId};
 use crate::time::ProcessingTime;
 use crate::topology::Topology;
 
 /// Due timers fired per turn and task, so that a storm of them does not starve the input.
 const TIMERS_PER_TURN: usize = 4096;
 
-/// What interrupts the normal course of a thread.
-enum Fault {
-    /// Drop the commit at hand, go back to the last one, wait a little.
-    Abort(String),
-    /// Somebody newer exists: forget everything and join again.
-    Fenced(String),
-    /// End the thread.
-    Fatal(AppError),
-}
-
-struct Slot {
-    task: Task,
-    /// `None`: whole.
-    restore: Option<Restore>,
-    /// Inputs not yet read up to where they ended when the task was given to us. Until there is none, due timers
-    /// wait: the backlog may cancel them.
-    behind: HashMap<TopicPartition, Offset>,
-    last_flush: Instant,
-}
-
 pub(super) struct StreamThread {
-    log: Arc<dyn Log>,
-    topology: Topology,
-    config: AppConfig,
-    stores: Stores,
-    shared: Arc<Shared>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) topology: Topology,
+    pub(super) config: AppConfig,
+    pub(super) stores: Stores,
+    pub(super) shared: Arc<Shared>,
+    pub(super) blame: Blame,
     number: u32,
     /// Partition count of each topic read.
-    partitions: HashMap<Arc<str>, u32>,
-    slots: BTreeMap<TaskId, Slot>,
-    calls: Option<Calls>,
-    dirty_since: Option<Instant>,
+    pub(super) partitions: HashMap<Arc<str>, u32>,
+    pub(super) slots: BTreeMap<TaskId, Slot>,
+    /// Tasks given to this thread and not opened yet.
+    pub(super) waiting: BTreeMap<TaskId, Waiting>,
+    /// What the timers of newly opened tasks wait for.
+    pub(super) upstream: Option<Upstream>,
+    pub(super) calls: Option<Calls>,
+    pub(super) dirty_since: Option<Instant>,
+    pub(super) trailing_since: Option<Instant>,
+    pub(super) gauges: Gauges,
     idle: bool,
     last_now: ProcessingTime,
-}
-
-/// The session and whether a transaction is open on it.
-struct Link {
-    session: Box<dyn Session>,
-    open: bool,
-}
-
-impl Link {
-    fn send(&mut self, record: &Outgoing) -> Result<(), LogError> {
-        if !self.open {
-            self.session.begin()?;
-            self.open = true;
-        }
-        self.session.send(SendRecord {
-            topic: &record.topic,
-            partition: record.partition,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: &record.headers,
-            timestamp_ms: Some(record.timestamp.as_millis()),
-        })
-    }
 }
 
 impl StreamThread {
@@ -95,6 +60,8 @@ impl StreamThread {
         number: u32,
     ) -> Self {
         Self {
+            blame: Blame { application: topology.application().to_owned() },
+            gauges: Gauges::new(Arc::clone(&shared.stats)),
             log,
             topology,
             config,
@@ -103,8 +70,11 @@ impl StreamThread {
             number,
             partitions: HashMap::new(),
             slots: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            upstream: None,
             calls: None,
             dirty_since: None,
+            trailing_since: None,
             idle: false,
             last_now: ProcessingTime::default(),
         }
@@ -115,51 +85,49 @@ impl StreamThread {
         let mut joined_before = false;
         while !self.stopping() {
             let mut link = match self.join() {
-                Ok(session) => Link { session, open: false },
+                Ok(session) => Link::new(session),
                 Err(error) if is_passing(&error) => {
-                    tracing::warn!(%error, application = self.topology.application(), "cannot join; trying again");
+                    tracing::warn!(%error, application = self.blame.application, "cannot join; trying again");
                     std::thread::sleep(self.config.retry_backoff);
                     continue;
                 }
-                Err(error) => return Err(self.log_error(error)),
+                Err(error) => return Err(self.blame.log_error(error)),
             };
             if !std::mem::replace(&mut joined_before, true) {
                 self.shared.joined.fetch_add(1, Ordering::AcqRel);
             }
-            match self.serve(&mut link) {
-                Ok(()) => {
-                    self.leave(link);
-                    return Ok(());
-                }
+            let served = self.serve(&mut link);
+            if served.is_ok() {
+                self.leave(link);
+                return Ok(());
+            }
+            // Before the session goes: whoever is given these tasks next finds their directories free.
+            self.forget_all();
+            let application = &self.blame.application;
+            match served {
+                Ok(()) => {}
                 Err(Fault::Fenced(reason)) => {
                     Stats::add(&self.shared.stats.fenced, 1);
-                    tracing::warn!(
-                        reason,
-                        application = self.topology.application(),
-                        "fenced by a newer owner; joining again"
-                    );
-                    self.forget_all();
-                    drop(link);
-                    std::thread::sleep(self.config.retry_backoff);
+                    tracing::warn!(reason, application, "fenced by a newer owner; joining again");
                 }
-                Err(Fault::Abort(reason)) => {
-                    tracing::error!(reason, "a commit could be neither made nor dropped; joining again");
-                    self.forget_all();
-                    drop(link);
-                    std::thread::sleep(self.config.retry_backoff);
+                Err(Fault::Abort(reason) | Fault::Rejoin(reason)) => {
+                    Stats::add(&self.shared.stats.rejoined, 1);
+                    tracing::error!(reason, application, "cannot go on as it is; joining again");
                 }
                 Err(Fault::Fatal(error)) => {
-                    if link.open {
-                        let _ = link.session.abort();
+                    if let Err(error) = link.abort() {
+                        tracing::warn!(%error, application, "the open transaction is left to its time-out");
                     }
                     return Err(error);
                 }
             }
+            drop(link);
+            std::thread::sleep(self.config.retry_backoff);
         }
         Ok(())
     }
 
-    fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.shared.stop.load(Ordering::Acquire)
     }
 
@@ -174,7 +142,8 @@ impl StreamThread {
             }
         }
         if self.calls.is_none() {
-            self.calls = Some(Calls::new(self.log.appender()?.into(), self.config.calls_in_flight));
+            let appender = self.log.appender()?.into();
+            self.calls = Some(Calls::new(appender, self.config.calls_in_flight, self.config.retry_backoff));
         }
         let member = format!("{application}-{}-{}", self.config.instance, self.number);
         let mut config = SessionConfig::new(application, member.clone(), topics);
@@ -211,15 +180,8 @@ impl StreamThread {
     }
 
     fn turn(&mut self, link: &mut Link) -> Result<(), Fault> {
-        let next_call = self.calls.as_mut().and_then(|calls| calls.start(&self.topology));
-        let now = self.now();
-        let next_timer = self.next_timer(now)?;
-        let restoring = self.slots.values().any(|slot| slot.restore.is_some());
-        let mut wait = poll_wait(self.pending(), next_timer, restoring, &self.config);
-        if let Some(next_call) = next_call {
-            wait = wait.min(next_call);
-        }
-        let event = link.session.poll(wait).map_err(|error| self.fault(error))?;
+        let wait = self.wait()?;
+        let event = link.session.poll(wait).map_err(|error| self.blame.log(error))?;
         self.idle = matches!(event, Event::Idle);
         match event {
             Event::Records(batch) => self.feed(batch.as_ref(), link)?,
@@ -229,13 +191,32 @@ impl StreamThread {
             Event::EndOfPartition(partition, end) => self.reached_end(&partition, end),
             Event::Idle => {}
         }
+        self.open_waiting(link)?;
         self.restore(link)?;
+        self.look_upstream()?;
         self.fire_timers(link)?;
         if let Some(reason) = commit_due(self.pending(), &self.config) {
             tracing::trace!(?reason, "commit");
             self.commit(link)?;
         }
-        Ok(())
+        self.flush()
+    }
+
+    /// How long to wait for the next event; starts calls on the way, which are made after commits only.
+    fn wait(&mut self) -> Result<Duration, Fault> {
+        let now = Instant::now();
+        let next_call = match &mut self.calls {
+            Some(calls) => calls.start(&self.topology, now).map_err(|error| self.blame.log(error).not_undone())?,
+            None => None,
+        };
+        let next_open = self.waiting.values().map(|waiting| waiting.try_at).min();
+        let next_look = self.upstream.as_ref().map(|upstream| upstream.look_at);
+        let clock = self.now();
+        let next_timer = self.next_timer(clock)?;
+        let restoring = self.slots.values().any(|slot| slot.restore.is_some());
+        let wait = poll_wait(self.pending(), next_timer, restoring, &self.config);
+        let chores = [next_call, next_open, next_look].into_iter().flatten().min();
+        Ok(chores.map_or(wait, |at| wait.min(at.saturating_duration_since(now))))
     }
 
     /// The one reading of the clock.
@@ -252,14 +233,14 @@ impl StreamThread {
             age: self.dirty_since.map(|since| since.elapsed()),
             bytes: self.slots.values().map(|slot| slot.task.pending_bytes()).sum(),
             idle: self.idle,
+            trailing: self.trailing_since.map(|since| since.elapsed()),
         }
     }
 
     fn next_timer(&mut self, now: ProcessingTime) -> Result<Option<Duration>, Fault> {
-        let application = self.topology.application();
         let mut earliest: Option<ProcessingTime> = None;
         for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.may_fire()) {
-            let next = slot.task.next_timer().map_err(|source| state_fault(application, *id, source))?;
+            let next = slot.task.next_timer().map_err(|source| self.blame.state(*id, source))?;
             earliest = [earliest, next].into_iter().flatten().min();
         }
         Ok(earliest.map(|deadline| deadline.since(now)))
@@ -273,11 +254,15 @@ impl StreamThread {
             let id = self.task_of(record.topic, record.partition);
             let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.restore.is_none()) else {
                 let reason = format!("a record of {record:?} came for a task that is not running");
-                return Err(Fault::Fenced(reason));
+                return Err(Fault::Rejoin(reason));
             };
-            let (task, mut send) = (&mut slot.task, sender(link));
+            let (task, mut send) = (&mut slot.task, link.sender());
             let fed = catch_unwind(AssertUnwindSafe(|| task.feed(record, now, &mut send)));
             self.dirty_since.get_or_insert_with(Instant::now);
+            // The end of an input that never rests may never be told.
+            if !slot.backlog.is_empty() {
+                slot.backlog.note(&record.topic_partition(), record.offset + 1);
+            }
             self.check(id, fed, || format!("{record:?}"))?;
         }
         Ok(())
@@ -288,7 +273,7 @@ impl StreamThread {
         let ids: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.may_fire()).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
-            let (task, mut send) = (&mut slot.task, sender(link));
+            let (task, mut send) = (&mut slot.task, link.sender());
             let fired = catch_unwind(AssertUnwindSafe(|| task.fire_timers(now, TIMERS_PER_TURN, &mut send)));
             let fired = self.check(id, fired, || format!("timers of task {id}"))?;
             if fired > 0 {
@@ -307,23 +292,15 @@ impl StreamThread {
         at: impl Fn() -> String,
     ) -> Result<T, Fault> {
         match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(TaskError::Retry { at, reason })) => Err(Fault::Abort(format!("{at}: {reason}"))),
-            Ok(Err(TaskError::Log(error))) => Err(self.fault(error)),
-            Ok(Err(source)) => Err(self.task_fault(id, source)),
+            Ok(result) => result.map_err(|source| self.blame.task(id, source)),
             Err(panic) => {
-                let said = panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                    .unwrap_or_default();
-                let reason = format!("an operator panicked: {said}");
-                Err(self.task_fault(id, TaskError::Stop { at: at(), reason }))
+                let reason = format!("an operator panicked: {}", panic_text(panic.as_ref()));
+                Err(self.blame.task(id, TaskError::Stop { at: at(), reason }))
             }
         }
     }
 
-    fn task_of(&self, topic: &Arc<str>, partition: u32) -> TaskId {
+    pub(super) fn task_of(&self, topic: &Arc<str>, partition: u32) -> TaskId {
         if self.partitions.get(topic).is_none_or(|count| *count == self.config.partitions) {
             TaskId::Keyed(partition)
         } else {
@@ -331,259 +308,14 @@ impl StreamThread {
         }
     }
 
-    fn assigned(&mut self, partitions: Vec<(TopicPartition, Offset)>, link: &mut Link) -> Result<(), Fault> {
-        let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
-        link.session.pause(&names).map_err(|error| self.fault(error))?;
-        let mut tasks: BTreeMap<TaskId, Vec<(TopicPartition, Offset)>> = BTreeMap::new();
-        for (partition, offset) in partitions {
-            let id = self.task_of(&partition.topic, partition.partition);
-            tasks.entry(id).or_default().push((partition, offset));
-        }
-        for (id, inputs) in tasks {
-            let mut behind = HashMap::new();
-            for (partition, offset) in &inputs {
-                let end = self.log.offsets(partition, Isolation::Committed).map_err(|error| self.fault(error))?.end;
-                if *offset < end {
-                    behind.insert(partition.clone(), end);
-                }
-            }
-            if !self.slots.contains_key(&id) {
-                let slot = self.open(id)?;
-                self.slots.insert(id, slot);
-            }
-            let slot = self.slots.get_mut(&id).expect("inserted above");
-            slot.behind.extend(behind);
-            for (partition, offset) in inputs {
-                slot.task.positions.assign(partition, offset);
-            }
-            if slot.restore.is_none() {
-                self.whole(id, link)?;
-            }
-        }
-        self.count_tasks();
-        Ok(())
-    }
-
-    /// Opens a task over what its store holds, and plans its restore.
-    fn open(&self, id: TaskId) -> Result<Slot, Fault> {
-        let settings = TaskSettings { id, partitions: self.config.partitions };
-        let open = || -> Result<Task, TaskError> { Task::new(&self.topology, &settings, self.stores.open(id)?) };
-        let mut task = open().map_err(|source| self.task_fault(id, source))?;
-        let mut restore = None;
-        if matches!(id, TaskId::Keyed(_)) {
-            let mut plan = restore::plan(&task, self.log.as_ref()).map_err(|error| self.fault(error))?;
-            if matches!(plan, Plan::Foreign) {
-                tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
-                drop(task);
-                self.stores.wipe(id).map_err(|source| self.task_fault(id, source.into()))?;
-                task = open().map_err(|source| self.task_fault(id, source))?;
-                plan = restore::plan(&task, self.log.as_ref()).map_err(|error| self.fault(error))?;
-            }
-            match plan {
-                Plan::Current(end) => task.finish_replay(end).map_err(|source| self.task_fault(id, source))?,
-                Plan::Replay(replay) => restore = Some(replay),
-                Plan::Foreign => {
-                    let reason = "local state cannot be removed".into();
-                    return Err(self.task_fault(id, TaskError::State(StateError::Store(reason))));
-                }
-            }
-        }
-        Ok(Slot { task, restore, behind: HashMap::new(), last_flush: Instant::now() })
-    }
-
-    /// A task's state is complete: its inputs flow, its open calls are made again.
-    fn whole(&mut self, id: TaskId, link: &mut Link) -> Result<(), Fault> {
-        let slot = self.slots.get_mut(&id).expect("asked for a task that is there");
-        let partitions: Vec<_> = slot.task.positions.partitions().cloned().collect();
-        let calls = slot.task.open_calls().map_err(|source| state_fault(self.topology.application(), id, source))?;
-        if let Some(waiting) = &mut self.calls {
-            waiting.forget(id);
-            waiting.add(id, calls);
-        }
-        link.session.resume(&partitions).map_err(|error| self.fault(error))
-    }
-
-    fn restore(&mut self, link: &mut Link) -> Result<(), Fault> {
-        let ids: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.restore.is_some()).map(|(id, _)| *id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        for id in ids {
-            let Some(Slot { task, restore: Some(restore), .. }) = self.slots.get_mut(&id) else { continue };
-            match restore.go_on(task, Duration::from_millis(20)) {
-                Ok(true) => {
-                    let records = restore.records;
-                    Stats::add(&self.shared.stats.restored_records, records);
-                    tracing::info!(task = %id, records, application = self.topology.application(), "state restored");
-                    if let Some(slot) = self.slots.get_mut(&id) {
-                        slot.restore = None;
-                    }
-                    self.whole(id, link)?;
-                }
-                Ok(false) => {}
-                Err(TaskError::Log(error)) => return Err(self.fault(error)),
-                Err(source) => return Err(self.task_fault(id, source)),
-            }
-        }
-        self.count_tasks();
-        Ok(())
-    }
-
     fn reached_end(&mut self, partition: &TopicPartition, end: Offset) {
         let id = self.task_of(&partition.topic, partition.partition);
-        if let Some(slot) = self.slots.get_mut(&id)
-            && slot.behind.get(partition).is_some_and(|wanted| end >= *wanted)
-        {
-            slot.behind.remove(partition);
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.backlog.note(partition, end);
+        slot.task.positions.reach_end(partition, end);
+        if slot.task.positions.trail() {
+            self.trailing_since.get_or_insert_with(Instant::now);
         }
-    }
-
-    fn revoked(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
-        self.commit(link)?;
-        self.give_up(partitions);
-        Ok(())
-    }
-
-    fn lost(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
-        tracing::warn!(?partitions, "lost to another member; dropping what was not committed");
-        // Everything pending of this thread is in one transaction with what was lost.
-        self.go_back(link)?;
-        self.give_up(partitions);
-        Ok(())
-    }
-
-    fn give_up(&mut self, partitions: &[TopicPartition]) {
-        for partition in partitions {
-            let id = self.task_of(&partition.topic, partition.partition);
-            let Some(slot) = self.slots.get_mut(&id) else { continue };
-            slot.task.positions.remove(partition);
-            slot.behind.remove(partition);
-            if slot.task.positions.is_empty() {
-                if let Some(mut slot) = self.slots.remove(&id)
-                    && let Err(error) = slot.task.flush()
-                {
-                    tracing::warn!(task = %id, %error, "could not flush a task that was given up; its tail will be read again");
-                }
-                if let Some(calls) = &mut self.calls {
-                    calls.forget(id);
-                }
-            }
-        }
-        self.count_tasks();
-    }
-
-    fn count_tasks(&self) {
-        // Per process, from one thread's view: exact for the usual single thread, and a hint otherwise.
-        let restoring = self.slots.values().filter(|slot| slot.restore.is_some()).count();
-        self.shared.stats.restoring.store(restoring as u64, Ordering::Relaxed);
-        self.shared.stats.tasks.store((self.slots.len() - restoring) as u64, Ordering::Relaxed);
-    }
-
-    fn commit(&mut self, link: &mut Link) -> Result<(), Fault> {
-        let dirty: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.restore.is_none() && slot.task.is_dirty())
-            .map(|(id, _)| *id)
-            .collect();
-        if dirty.is_empty() {
-            self.dirty_since = None;
-            return if link.open { self.drop_transaction(link) } else { Ok(()) };
-        }
-        let started = Instant::now();
-        let mut offsets = Vec::new();
-        for id in &dirty {
-            let slot = self.slots.get_mut(id).expect("listed above");
-            let sealed = slot.task.seal(&mut sender(link));
-            offsets.extend(match sealed {
-                Ok(offsets) => offsets,
-                Err(TaskError::Log(error)) => return Err(self.fault(error)),
-                Err(source) => return Err(self.task_fault(*id, source)),
-            });
-        }
-        if !link.open {
-            link.session.begin().map_err(|error| self.fault(error))?;
-            link.open = true;
-        }
-        let receipt = loop {
-            match link.session.commit(&offsets) {
-                Ok(receipt) => break receipt,
-                Err(CommitError::Unknown(error)) => {
-                    // Not an abort: the log may hold it. Only the log can say, so ask until it does.
-                    tracing::warn!(%error, "outcome of a commit unknown; asking again");
-                    std::thread::sleep(self.config.retry_backoff);
-                }
-                Err(CommitError::Abortable(error)) => return Err(Fault::Abort(error.to_string())),
-                Err(CommitError::Fenced(error)) => return Err(Fault::Fenced(error.to_string())),
-                Err(CommitError::Fatal(error)) => return Err(Fault::Fatal(self.log_error(error))),
-            }
-        };
-        link.open = false;
-        self.dirty_since = None;
-        for id in dirty {
-            let slot = self.slots.get_mut(&id).expect("listed above");
-            let calls = slot
-                .task
-                .committed(&receipt.ends)
-                .map_err(|source| state_fault(self.topology.application(), id, source))?;
-            if let Some(waiting) = &mut self.calls {
-                waiting.add(id, calls);
-            }
-        }
-        Stats::add(&self.shared.stats.commits, 1);
-        Stats::add(&self.shared.stats.commit_micros, started.elapsed().as_micros() as u64);
-        self.flush()
-    }
-
-    /// Flushes state by bytes and age, so that the tail read after a crash stays short.
-    fn flush(&mut self) -> Result<(), Fault> {
-        if self.config.state == StateLocation::Memory {
-            return Ok(());
-        }
-        let (bytes, age) = (self.config.flush_bytes, self.config.flush_interval);
-        for (id, slot) in &mut self.slots {
-            let unflushed = slot.task.unflushed_bytes();
-            if unflushed >= bytes || (unflushed > 0 && slot.last_flush.elapsed() >= age) {
-                slot.task.flush().map_err(|source| state_fault(self.topology.application(), *id, source))?;
-                slot.last_flush = Instant::now();
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_transaction(&self, link: &mut Link) -> Result<(), Fault> {
-        if std::mem::take(&mut link.open) {
-            link.session.abort().map_err(|error| match self.fault(error) {
-                Fault::Abort(reason) => Fault::Fenced(reason),
-                other => other,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Drops the commit at hand and reads its records again.
-    fn go_back(&mut self, link: &mut Link) -> Result<(), Fault> {
-        self.drop_transaction(link)?;
-        self.dirty_since = None;
-        let mut positions = Vec::new();
-        for slot in self.slots.values_mut().filter(|slot| slot.restore.is_none()) {
-            positions.extend(slot.task.dropped());
-        }
-        for (partition, offset) in positions {
-            link.session.seek(&partition, offset).map_err(|error| match self.fault(error) {
-                Fault::Abort(reason) => Fault::Fenced(reason),
-                other => other,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Fenced: nothing pending may be kept, and stores are only as good as the changelog says.
-    fn forget_all(&mut self) {
-        self.slots.clear();
-        self.dirty_since = None;
-        self.calls = None;
-        self.count_tasks();
     }
 
     fn leave(&mut self, link: Link) {
@@ -592,47 +324,20 @@ impl StreamThread {
                 tracing::warn!(task = %id, %error, "could not flush at the stop; the tail will be read again");
             }
         }
-        self.slots.clear();
-        self.count_tasks();
+        self.forget_all();
         if let Err(error) = link.session.close() {
             tracing::warn!(%error, "could not leave the group; the others wait until the session expires");
         }
     }
 
-    fn fault(&self, error: LogError) -> Fault {
-        match error.kind() {
-            LogErrorKind::Fenced => Fault::Fenced(error.to_string()),
-            LogErrorKind::Abortable | LogErrorKind::Retriable | LogErrorKind::Full => Fault::Abort(error.to_string()),
-            _ => Fault::Fatal(self.log_error(error)),
-        }
+    /// Nothing pending may be kept, and stores are only as good as the changelog says.
+    fn forget_all(&mut self) {
+        self.slots.clear();
+        self.waiting.clear();
+        self.upstream = None;
+        self.dirty_since = None;
+        self.trailing_since = None;
+        self.calls = None;
+        self.count_tasks();
     }
-
-    fn log_error(&self, source: LogError) -> AppError {
-        AppError::Log { application: self.topology.application().into(), source }
-    }
-
-    fn task_fault(&self, id: TaskId, source: TaskError) -> Fault {
-        Fault::Fatal(AppError::Task { application: self.topology.application().into(), task: id.to_string(), source })
-    }
-}
-
-impl Slot {
-    fn may_fire(&self) -> bool {
-        self.restore.is_none() && self.behind.is_empty()
-    }
-}
-
-fn is_passing(error: &LogError) -> bool {
-    matches!(
-        error.kind(),
-        LogErrorKind::Retriable | LogErrorKind::Fenced | LogErrorKind::Abortable | LogErrorKind::Full
-    )
-}
-
-fn sender(link: &mut Link) -> impl FnMut(Outgoing) -> Result<(), TaskError> + '_ {
-    |record| Ok(link.send(&record)?)
-}
-
-fn state_fault(application: &str, id: TaskId, source: StateError) -> Fault {
-    Fault::Fatal(AppError::State { application: application.into(), task: id.to_string(), source })
 }

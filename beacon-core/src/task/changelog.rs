@@ -7,7 +7,8 @@ use crate::state::Change;
 
 const FORMAT: u8 = 1;
 
-/// A chunk is closed when it reaches this size. Larger chunks make fewer records; all of a commit is atomic anyway.
+/// No chunk is larger than this, unless a single change is. Larger chunks make fewer records; all of a commit is atomic
+/// anyway. Far below what logs take as one record (1 MiB), so that only a change can be too large, never a commit.
 pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// Bytes that are no chunk.
@@ -22,6 +23,11 @@ pub fn encode_chunks<'a, E>(
 ) -> Result<(), E> {
     let mut chunk = vec![FORMAT];
     for change in changes {
+        let (Change::Put(key, _) | Change::Delete(key)) = change;
+        let value_bytes = if let Change::Put(_, value) = change { 4 + value.len() } else { 0 };
+        if chunk.len() > 1 && chunk.len() + 5 + key.len() + value_bytes > CHUNK_BYTES {
+            emit(std::mem::replace(&mut chunk, vec![FORMAT]))?;
+        }
         match change {
             Change::Put(key, value) => {
                 chunk.push(1);
@@ -32,9 +38,6 @@ pub fn encode_chunks<'a, E>(
                 chunk.push(0);
                 put_bytes(&mut chunk, key);
             }
-        }
-        if chunk.len() >= CHUNK_BYTES {
-            emit(std::mem::replace(&mut chunk, vec![FORMAT]))?;
         }
     }
     if chunk.len() > 1 { emit(chunk) } else { Ok(()) }
@@ -104,6 +107,20 @@ mod tests {
         fn any_bytes_are_a_chunk_or_an_error(bytes: Vec<u8>) {
             let _ = decode_chunk(&bytes);
         }
+    }
+
+    #[test]
+    fn a_large_change_is_a_chunk_of_its_own() {
+        let values = [vec![1; 200 << 10], vec![2; 900 << 10], vec![3; 10]];
+        let changes = values.iter().map(|value| Change::Put(b"key", value));
+        let mut sizes = Vec::new();
+        encode_chunks(changes, |chunk| {
+            sizes.push(chunk.len());
+            Ok::<_, Infallible>(())
+        })
+        .expect("infallible");
+        assert_eq!(sizes.len(), 3, "{sizes:?}");
+        assert!(sizes.iter().all(|size| *size < 1 << 20), "{sizes:?}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::log::{Offset, TopicPartition};
 pub struct Positions {
     next: BTreeMap<TopicPartition, Offset>,
     committed: BTreeMap<TopicPartition, Offset>,
+    /// Records were processed since the last commit.
+    moved: bool,
 }
 
 impl Positions {
@@ -22,7 +24,21 @@ impl Positions {
     pub fn advance(&mut self, partition: &TopicPartition, offset: Offset) {
         if let Some(next) = self.next.get_mut(partition) {
             *next = offset + 1;
+            self.moved = true;
         }
+    }
+
+    /// There is no record before `end` any more: Kafka's transaction markers take offsets, too. It goes with the next
+    /// commit, so that nobody takes it for lag, and is no reason for one.
+    pub fn reach_end(&mut self, partition: &TopicPartition, end: Offset) {
+        if let Some(next) = self.next.get_mut(partition) {
+            *next = end.max(*next);
+        }
+    }
+
+    /// Whether all there is to commit are ends without records.
+    pub fn trail(&self) -> bool {
+        !self.moved && self.next != self.committed
     }
 
     /// The next offset of an input; `None` when it is not one.
@@ -46,19 +62,21 @@ impl Positions {
         }
     }
 
-    /// Whether anything moved since the last commit.
+    /// Whether records were processed since the last commit.
     pub fn moved(&self) -> bool {
-        self.next != self.committed
+        self.moved
     }
 
     /// The commit went through.
     pub fn committed(&mut self) {
         self.committed.clone_from(&self.next);
+        self.moved = false;
     }
 
     /// The commit was dropped: where to read from again.
     pub fn rewind(&mut self) -> Vec<(TopicPartition, Offset)> {
         self.next.clone_from(&self.committed);
+        self.moved = false;
         self.next.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
     }
 
@@ -76,5 +94,28 @@ impl Positions {
     /// Whether there is no input left.
     pub fn is_empty(&self) -> bool {
         self.next.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_records_is_committed_with_the_next_commit_and_asks_for_none() {
+        let at = TopicPartition::new("t", 0);
+        let mut positions = Positions::default();
+        positions.assign(at.clone(), 3);
+        positions.reach_end(&at, 3);
+        assert!(!positions.trail());
+        positions.advance(&at, 3);
+        positions.reach_end(&at, 6);
+        assert!(positions.moved() && !positions.trail());
+        assert_eq!(positions.to_commit(), [(at.clone(), 6)]);
+        positions.committed();
+        positions.reach_end(&at, 8);
+        assert!(!positions.moved() && positions.trail());
+        assert_eq!(positions.rewind(), [(at, 6)]);
+        assert!(!positions.trail());
     }
 }

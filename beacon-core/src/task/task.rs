@@ -162,7 +162,7 @@ impl Task {
         self.changelog_end = Some(end.max(self.changelog_end.unwrap_or(0)));
         self.apply_replayed()?;
         self.step.drop_pending();
-        Ok(())
+        Ok(self.step.recall_event_time(&self.event_time_inputs)?)
     }
 
     fn apply_replayed(&mut self) -> Result<(), StateError> {
@@ -279,6 +279,7 @@ impl Task {
             Ok(()) => {}
             Err(OpError::DeadLetter(reason)) => {
                 self.step.undo();
+                self.step.recall_event_time(&self.event_time_inputs)?;
                 let Some(topic) = &self.dead_letters else {
                     let reason = format!("{reason} (and the job has no topic for dead letters)");
                     return Err(TaskError::Stop { at: at(), reason });
@@ -374,11 +375,15 @@ impl Task {
     }
 
     /// The commit was dropped: everything is as after the last one. Returns where to read from again.
-    pub fn dropped(&mut self) -> Vec<(TopicPartition, Offset)> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn dropped(&mut self) -> Result<Vec<(TopicPartition, Offset)>, StateError> {
         self.step.drop_pending();
+        self.step.recall_event_time(&self.event_time_inputs)?;
         self.calls.clear();
         self.sent = false;
-        self.positions.rewind()
+        Ok(self.positions.rewind())
     }
 
     /// Bytes applied since the last flush: the length of the tail that a crash makes us read again.

@@ -42,16 +42,6 @@ macro_rules! instant {
                 Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
             }
         }
-
-        impl crate::codec::Codec for $name {
-            fn encode(&self, out: &mut Vec<u8>) {
-                self.0.encode(out);
-            }
-            fn decode(bytes: &[u8]) -> Result<Self, crate::codec::CodecError> {
-                i64::decode(bytes).map(Self)
-            }
-        }
-        impl crate::codec::OrderedCodec for $name {}
     };
 }
 

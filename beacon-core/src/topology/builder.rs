@@ -190,6 +190,8 @@ impl TopologyBuilder {
             internal: plan.internal.clone(),
             calls: plan.calls.clone(),
             dead_letters: plan.dead_letters.clone(),
+            sinks: sinks(&plan.nodes),
+            hops: hops(&plan.nodes),
             drawing: Drawing::new(&plan.application, &plan.nodes),
         };
         // Operators name their states in their constructors, so a trial assembly shows all of them.
@@ -213,6 +215,21 @@ impl TopologyBuilder {
     }
 }
 
+fn sinks(nodes: &[Node]) -> Vec<(String, Arc<str>)> {
+    let sinks = nodes.iter().filter(|node| node.shape == Shape::Sink);
+    sinks.filter_map(|node| Some((node.name.clone(), Arc::clone(node.topic.as_ref()?)))).collect()
+}
+
+/// The most internal topics on a way from a source. Nodes come after their inputs.
+fn hops(nodes: &[Node]) -> u32 {
+    let mut depths: Vec<u32> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let before = node.inputs.iter().map(|input| depths[*input]).max().unwrap_or(0);
+        depths.push(before + u32::from(matches!(node.shape, Shape::Repartition | Shape::Broadcast)));
+    }
+    depths.into_iter().max().unwrap_or(0)
+}
+
 /// A checked topology: shared by all threads, assembled anew for each task.
 #[derive(Clone)]
 pub struct Topology {
@@ -222,6 +239,8 @@ pub struct Topology {
     internal: Vec<InternalTopic>,
     calls: BTreeMap<u32, CallSite>,
     dead_letters: Option<Arc<str>>,
+    sinks: Vec<(String, Arc<str>)>,
+    hops: u32,
     drawing: Drawing,
 }
 
@@ -249,6 +268,16 @@ impl Topology {
     /// Where refused records go.
     pub fn dead_letters(&self) -> Option<&Arc<str>> {
         self.dead_letters.as_ref()
+    }
+
+    /// Topics the job writes that somebody else makes, each with the name of the sink.
+    pub fn sinks(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.sinks.iter().map(|(name, topic)| (name.as_str(), topic))
+    }
+
+    /// How many internal topics a record of a source may pass, one after the other, before it meets an operator.
+    pub fn hops(&self) -> u32 {
+        self.hops
     }
 
     pub(crate) fn call_site(&self, operator: u32) -> Option<&CallSite> {

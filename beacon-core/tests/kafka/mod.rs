@@ -2,7 +2,6 @@
 
 mod admin;
 mod appender;
-mod away;
 mod children;
 mod commit;
 mod groups;

@@ -16,7 +16,7 @@ use beacon_core::state::layout::is_logged;
 use beacon_core::task::decode_chunk;
 
 /// How long something may take that has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(8);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `holds`; `what` says for what, when it does not come.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -187,19 +187,15 @@ pub(super) fn verdict(error: &CallError, step: Step) -> Verdict {
 
 /// A failed step of a commit as the contract says it.
 pub(super) fn commit_error(error: &CallError, step: Step, context: &str) -> CommitError {
-    let wrap =
-        |kind, way_out: &str| LogError::new(kind, format!("{context}: {} ({:?}){way_out}", error.text, error.code));
+    let wrap = |kind| LogError::new(kind, format!("{context}: {} ({:?})", error.text, error.code));
     match verdict(error, step) {
-        Verdict::Fenced => CommitError::Fenced(wrap(LogErrorKind::Fenced, "")),
-        Verdict::Abortable => CommitError::Abortable(wrap(LogErrorKind::Abortable, "")),
-        Verdict::Unknown => CommitError::Unknown(wrap(LogErrorKind::Retriable, "")),
-        Verdict::Fatal => {
-            let kind = match kind_of(error.code) {
-                kind @ LogErrorKind::Configuration => kind,
-                _ => LogErrorKind::Fatal,
-            };
-            CommitError::Fatal(wrap(kind, ""))
+        Verdict::Fenced => CommitError::Fenced(wrap(LogErrorKind::Fenced)),
+        Verdict::Abortable => CommitError::Abortable(wrap(LogErrorKind::Abortable)),
+        Verdict::Unknown => CommitError::Unknown(wrap(LogErrorKind::Retriable)),
+        Verdict::Fatal if kind_of(error.code) == LogErrorKind::Configuration => {
+            CommitError::Fatal(wrap(LogErrorKind::Configuration))
         }
+        Verdict::Fatal => CommitError::Fatal(wrap(LogErrorKind::Fatal)),
     }
 }
 

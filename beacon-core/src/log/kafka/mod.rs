@@ -6,10 +6,15 @@
 //! What it deliberately does not do: it creates no topic unless told to, keeps nothing on disk, and hides no fence:
 //! a session that lost its place says so and is made anew by its owner.
 //!
+//! Where Kafka differs from what one might expect of a log: a commit that has returned is durable, and visible to
+//! committed reads a moment later, when its markers are written; a timestamp of 0 is taken for "now"; a static member
+//! that closes keeps its partitions until its session time-out, so that its restart finds them.
+//!
 //! Invariants beyond those of [`crate::log`]:
 //!
 //! * no transaction is committed without an offset, and none with the offset of a partition that is not owned;
 //! * a poll waits for nothing but records, except for the committed offsets of partitions just given (a moment);
+//! * a fenced session's open transaction is aborted at once, so that committed readers need not wait for its time-out;
 //! * values of settings, which may be secrets, are in no message and no `Debug` output.
 
 mod admin;

@@ -18,7 +18,9 @@ use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, SendRecord,
 use super::error::{Step, commit_error, describe, from_call, kind_of};
 use super::raw::{CallError, Client, Delivery, DeliverySink, Membership, Outgoing, Topic, lock};
 
-/// How long one call to the coordinator may take before the caller hears "unknown, ask again".
+/// How long one call to the coordinator may take before the caller hears "unknown, ask again". Sending offsets to a
+/// coordinator that is frozen rather than gone takes up to the transaction's own time-out, whatever is asked for
+/// (librdkafka 2.12).
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Deliveries are collected at least every so many sends, so that their reports do not pile up.
 const POLL_EVERY: u64 = 1024;

@@ -1,0 +1,147 @@
+//! How a thread commits the work of its tasks, or drops it and does it again.
+
+use std::time::Instant;
+
+use super::StateLocation;
+use super::fault::Fault;
+use super::link::Link;
+use super::stats::Stats;
+use super::thread::StreamThread;
+use crate::log::{CommitError, CommitReceipt, Offset, TopicPartition};
+
+impl StreamThread {
+    /// Commits what all tasks of this thread have done since the last time.
+    pub(super) fn commit(&mut self, link: &mut Link) -> Result<(), Fault> {
+        self.trailing_since = None;
+        let wanted = |slot: &super::slot::Slot| slot.task.is_dirty() || slot.task.positions.trail();
+        let dirty: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.restore.is_none() && wanted(slot))
+            .map(|(id, _)| *id)
+            .collect();
+        if dirty.is_empty() {
+            self.dirty_since = None;
+            return self.drop_transaction(link);
+        }
+        let started = Instant::now();
+        let mut offsets = Vec::new();
+        for id in &dirty {
+            let slot = self.slots.get_mut(id).expect("listed above");
+            let sealed = slot.task.seal(&mut link.sender());
+            offsets.extend(sealed.map_err(|source| self.blame.task(*id, source))?);
+        }
+        link.begin().map_err(|error| self.blame.log(error))?;
+        let receipt = self.decide(link, &offsets)?;
+        link.open = false;
+        self.dirty_since = None;
+        for slot in self.slots.values_mut() {
+            slot.backlog.committed();
+        }
+        for id in dirty {
+            let slot = self.slots.get_mut(&id).expect("listed above");
+            // The commit stands in the log whatever the store says: opened again, it reads on from there.
+            let calls = slot.task.committed(&receipt.ends).map_err(|source| {
+                Fault::Rejoin(format!("task {id}: committed in the log, but not in its store: {source}"))
+            })?;
+            if let Some(waiting) = &mut self.calls {
+                waiting.add(id, calls);
+            }
+        }
+        Stats::add(&self.shared.stats.commits, 1);
+        Stats::add(&self.shared.stats.commit_micros, started.elapsed().as_micros() as u64);
+        Ok(())
+    }
+
+    /// Asks the log for the commit until it says yes or no.
+    fn decide(&self, link: &mut Link, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, Fault> {
+        let started = Instant::now();
+        loop {
+            match link.session.commit(offsets) {
+                Ok(receipt) => return Ok(receipt),
+                Err(CommitError::Unknown(error)) => {
+                    // Not an abort: the log may hold it. Only the log can say, so ask until it does; or leave, then
+                    // the changelog's tail tells the next owner.
+                    if self.stopping() && started.elapsed() >= self.config.transaction_timeout {
+                        let reason = format!("stopping with a commit whose outcome is unknown: {error}");
+                        return Err(Fault::Rejoin(reason));
+                    }
+                    tracing::warn!(%error, "outcome of a commit unknown; asking again");
+                    std::thread::sleep(self.config.retry_backoff);
+                }
+                Err(CommitError::Abortable(error)) => return Err(Fault::Abort(error.to_string())),
+                Err(CommitError::Fenced(error)) => return Err(Fault::Fenced(error.to_string())),
+                Err(CommitError::Fatal(error)) => return Err(Fault::Fatal(self.blame.log_error(error))),
+            }
+        }
+    }
+
+    /// Flushes state by bytes and age, so that the tail read after a crash stays short.
+    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+        if self.config.state == StateLocation::Memory {
+            return Ok(());
+        }
+        let (bytes, age) = (self.config.flush_bytes, self.config.flush_interval);
+        for (id, slot) in &mut self.slots {
+            let unflushed = slot.task.unflushed_bytes();
+            if unflushed >= bytes || (unflushed > 0 && slot.last_flush.elapsed() >= age) {
+                slot.task.flush().map_err(|source| self.blame.state(*id, source))?;
+                slot.last_flush = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn revoked(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+        match self.commit(link) {
+            Ok(()) => {
+                self.give_up(partitions);
+                Ok(())
+            }
+            Err(Fault::Abort(reason)) => {
+                Stats::add(&self.shared.stats.aborts, 1);
+                tracing::warn!(reason, "the last commit of tasks asked back was dropped; their next owner does it again");
+                self.give_up_uncommitted(partitions, link)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    pub(super) fn lost(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+        tracing::warn!(?partitions, "lost to another member; dropping what was not committed");
+        self.give_up_uncommitted(partitions, link)
+    }
+
+    /// Everything pending of this thread is in one transaction with what goes: the rest is done again, here.
+    fn give_up_uncommitted(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+        self.drop_transaction(link)?;
+        // First what goes: it cannot be sought any more.
+        self.give_up(partitions);
+        self.rewind(link)
+    }
+
+    /// Drops the commit at hand and reads its records again.
+    pub(super) fn go_back(&mut self, link: &mut Link) -> Result<(), Fault> {
+        self.drop_transaction(link)?;
+        self.rewind(link)
+    }
+
+    fn drop_transaction(&self, link: &mut Link) -> Result<(), Fault> {
+        link.abort().map_err(|error| self.blame.log(error).not_undone())
+    }
+
+    /// Takes every running task back to its last commit. Those that restore have done nothing yet.
+    fn rewind(&mut self, link: &mut Link) -> Result<(), Fault> {
+        self.dirty_since = None;
+        self.trailing_since = None;
+        let mut positions = Vec::new();
+        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.restore.is_none()) {
+            slot.backlog.dropped();
+            positions.extend(slot.task.dropped().map_err(|source| self.blame.state(*id, source))?);
+        }
+        for (partition, offset) in positions {
+            link.session.seek(&partition, offset).map_err(|error| self.blame.log(error).not_undone())?;
+        }
+        Ok(())
+    }
+}

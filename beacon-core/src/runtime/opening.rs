@@ -1,0 +1,301 @@
+//! How a thread takes tasks over and gives them up: open, restore, wait for what is upstream, give up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use super::fault::{Fault, is_passing};
+use super::link::Link;
+use super::restore::{self, Plan};
+use super::slot::{Backlog, Slot};
+use super::stats::{Stats, TaskCounts};
+use super::thread::StreamThread;
+use super::upstream::{Look, Upstream};
+use crate::log::{Isolation, LogError, Offset, TopicPartition};
+use crate::state::StateError;
+use crate::task::{Task, TaskError, TaskId, TaskSettings};
+
+/// How often the group is asked what it has read, while timers wait for it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long one task restores before the others get their turn.
+const RESTORE_SLICE: Duration = Duration::from_millis(20);
+
+/// A task given to this thread that is not open yet. Its inputs are paused.
+pub(super) struct Waiting {
+    inputs: Vec<(TopicPartition, Offset)>,
+    since: Instant,
+    pub(super) try_at: Instant,
+}
+
+impl StreamThread {
+    pub(super) fn assigned(
+        &mut self,
+        partitions: Vec<(TopicPartition, Offset)>,
+        link: &mut Link,
+    ) -> Result<(), Fault> {
+        let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
+        link.session.pause(&names).map_err(|error| self.blame.log(error).not_undone())?;
+        let now = Instant::now();
+        for (partition, offset) in partitions {
+            let id = self.task_of(&partition.topic, partition.partition);
+            let waiting =
+                self.waiting.entry(id).or_insert_with(|| Waiting { inputs: Vec::new(), since: now, try_at: now });
+            waiting.inputs.push((partition, offset));
+        }
+        self.count_tasks();
+        Ok(())
+    }
+
+    /// Opens what can be opened; what cannot yet is tried again.
+    pub(super) fn open_waiting(&mut self, link: &mut Link) -> Result<(), Fault> {
+        let now = Instant::now();
+        let due: Vec<_> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.try_at <= now).map(|(id, _)| *id).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        for id in due {
+            let Some(waiting) = self.waiting.get(&id) else { continue };
+            match self.take_over(id, &waiting.inputs.clone()) {
+                Ok(is_new) => {
+                    self.waiting.remove(&id);
+                    // Not to be tried again: the task is here already, and would be for ever without its input.
+                    self.begin(id, is_new, link).map_err(|source| self.blame.task(id, source).not_undone())?;
+                }
+                Err(error) => self.put_off(id, error)?,
+            }
+        }
+        self.count_tasks();
+        Ok(())
+    }
+
+    /// A task could not be opened: later, if that can help.
+    fn put_off(&mut self, id: TaskId, error: TaskError) -> Result<(), Fault> {
+        let Some(waiting) = self.waiting.get_mut(&id) else { return Ok(()) };
+        let passing = match &error {
+            TaskError::Log(error) => is_passing(error),
+            TaskError::State(StateError::Full(_)) => true,
+            // Another thread or process that has just lost the task may not have noticed yet.
+            TaskError::State(StateError::Locked(_)) => waiting.since.elapsed() < self.config.session_timeout,
+            _ => false,
+        };
+        if !passing {
+            return Err(self.blame.task(id, error));
+        }
+        tracing::warn!(task = %id, %error, application = self.blame.application, "cannot open the task yet; trying again");
+        waiting.try_at = Instant::now() + self.config.retry_backoff;
+        Ok(())
+    }
+
+    /// Opens the task unless it is here already and only gets another input; whether it did.
+    fn take_over(&mut self, id: TaskId, inputs: &[(TopicPartition, Offset)]) -> Result<bool, TaskError> {
+        let mut ends = Vec::new();
+        for (partition, offset) in inputs {
+            let end = self.log.offsets(partition, Isolation::Committed)?.end;
+            if *offset < end {
+                ends.push((partition.clone(), end));
+            }
+        }
+        let is_new = !self.slots.contains_key(&id);
+        if is_new {
+            let slot = self.open(id)?;
+            self.slots.insert(id, slot);
+            // Begins anew, with the ends of now.
+            self.upstream = None;
+        }
+        let slot = self.slots.get_mut(&id).expect("it was there or has been inserted");
+        for (partition, end) in ends {
+            slot.backlog.add(partition, end);
+        }
+        for (partition, offset) in inputs {
+            slot.task.positions.assign(partition.clone(), *offset);
+        }
+        Ok(is_new)
+    }
+
+    fn begin(&mut self, id: TaskId, is_new: bool, link: &mut Link) -> Result<(), TaskError> {
+        match self.slots.get(&id) {
+            Some(slot) if slot.restore.is_none() && is_new => self.whole(id, link),
+            Some(slot) if slot.restore.is_none() => Ok(self.resume(id, link)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a task over what its store holds, and plans its restore.
+    fn open(&self, id: TaskId) -> Result<Slot, TaskError> {
+        let settings = TaskSettings { id, partitions: self.config.partitions };
+        let open = || Task::new(&self.topology, &settings, self.stores.open(id)?);
+        let mut task = open()?;
+        let (mut restore, mut awaits_upstream) = (None, false);
+        if matches!(id, TaskId::Keyed(_)) {
+            awaits_upstream = self.topology.hops() > 0;
+            let mut plan = restore::plan(&task, self.log.as_ref())?;
+            if matches!(plan, Plan::Foreign) {
+                tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
+                drop(task);
+                self.stores.wipe(id)?;
+                task = open()?;
+                plan = restore::plan(&task, self.log.as_ref())?;
+            }
+            match plan {
+                Plan::Current(end) => task.finish_replay(end)?,
+                Plan::Replay(replay) => restore = Some(replay),
+                Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+            }
+        }
+        Ok(Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush: Instant::now() })
+    }
+
+    /// A task's state is complete: its inputs flow, its open calls are made again.
+    fn whole(&mut self, id: TaskId, link: &mut Link) -> Result<(), TaskError> {
+        let slot = self.slots.get_mut(&id).expect("asked for a task that is there");
+        let open = slot.task.open_calls()?;
+        if let Some(calls) = &mut self.calls {
+            calls.adopt(id, open);
+        }
+        Ok(self.resume(id, link)?)
+    }
+
+    fn resume(&self, id: TaskId, link: &mut Link) -> Result<(), LogError> {
+        let inputs = self.slots.get(&id).map(|slot| slot.task.positions.partitions().cloned().collect::<Vec<_>>());
+        link.session.resume(&inputs.unwrap_or_default())
+    }
+
+    pub(super) fn restore(&mut self, link: &mut Link) -> Result<(), Fault> {
+        let ids: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.restore.is_some()).map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for id in ids {
+            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            let Some(restore) = &mut slot.restore else { continue };
+            if restore.go_on(&mut slot.task, RESTORE_SLICE).map_err(|source| self.blame.task(id, source))? {
+                let records = restore.records;
+                slot.restore = None;
+                Stats::add(&self.shared.stats.restored_records, records);
+                tracing::info!(task = %id, records, application = self.blame.application, "state restored");
+                self.whole(id, link).map_err(|source| self.blame.task(id, source).not_undone())?;
+            }
+        }
+        self.count_tasks();
+        Ok(())
+    }
+
+    /// Lets the timers of new tasks wait for their own backlog only, once nothing is on its way to them any more.
+    pub(super) fn look_upstream(&mut self) -> Result<(), Fault> {
+        if !self.slots.values().any(|slot| slot.awaits_upstream) {
+            self.upstream = None;
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.look_at > now) {
+            return Ok(());
+        }
+        match self.advance_upstream(now) {
+            Ok(()) => Ok(()),
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, application = self.blame.application, "cannot ask how far the group has read");
+                Ok(())
+            }
+            Err(error) => Err(self.blame.log(error)),
+        }
+    }
+
+    fn advance_upstream(&mut self, now: Instant) -> Result<(), LogError> {
+        if self.upstream.is_none() {
+            self.upstream = Some(self.round(self.topology.hops(), now)?);
+        }
+        let Some(upstream) = &mut self.upstream else { return Ok(()) };
+        upstream.look_at = now + LOOK_EVERY;
+        let topics: Vec<&str> = self.partitions.keys().map(|topic| &**topic).collect();
+        let committed: HashMap<_, _> =
+            self.log.committed(self.topology.application(), &topics)?.into_iter().collect();
+        let rounds = upstream.rounds;
+        match upstream.look(&committed, now, self.config.backlog_patience) {
+            Look::Waiting => {}
+            Look::Passed if rounds > 1 => self.upstream = Some(self.round(rounds - 1, now)?),
+            Look::Passed => self.end_upstream()?,
+            Look::Stuck(partition, offset) => {
+                tracing::error!(
+                    %partition, offset, application = self.blame.application,
+                    "nobody reads on here; overdue timers do not wait for it any longer"
+                );
+                self.end_upstream()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the whole group has to read before everything of now has passed one more internal topic.
+    fn round(&self, rounds: u32, now: Instant) -> Result<Upstream, LogError> {
+        let mut ranges = Vec::new();
+        for (topic, count) in &self.partitions {
+            for number in 0..*count {
+                let partition = TopicPartition::new(topic.clone(), number);
+                let range = self.log.offsets(&partition, Isolation::Committed)?;
+                ranges.push((partition, range.start, range.end));
+            }
+        }
+        Ok(Upstream::new(rounds, ranges.into_iter(), now))
+    }
+
+    /// Everything is in the tasks' own inputs now.
+    fn end_upstream(&mut self) -> Result<(), LogError> {
+        let mut ends: BTreeMap<TaskId, Vec<(TopicPartition, Offset)>> = BTreeMap::new();
+        for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.awaits_upstream) {
+            for partition in slot.task.positions.partitions() {
+                let end = self.log.offsets(partition, Isolation::Committed)?.end;
+                if slot.task.positions.next(partition).is_some_and(|next| next < end) {
+                    ends.entry(*id).or_default().push((partition.clone(), end));
+                }
+            }
+        }
+        self.upstream = None;
+        for (id, slot) in &mut self.slots {
+            slot.awaits_upstream = false;
+            for (partition, end) in ends.remove(id).unwrap_or_default() {
+                slot.backlog.add(partition, end);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let id = self.task_of(&partition.topic, partition.partition);
+            if let Some(waiting) = self.waiting.get_mut(&id) {
+                waiting.inputs.retain(|(input, _)| input != partition);
+                if waiting.inputs.is_empty() {
+                    self.waiting.remove(&id);
+                }
+            }
+            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            slot.task.positions.remove(partition);
+            slot.backlog.remove(partition);
+            if slot.task.positions.is_empty() {
+                self.close(id);
+            }
+        }
+        self.count_tasks();
+    }
+
+    fn close(&mut self, id: TaskId) {
+        if let Some(mut slot) = self.slots.remove(&id)
+            && let Err(error) = slot.task.flush()
+        {
+            tracing::warn!(task = %id, %error, "could not flush a task that was given up; its tail will be read again");
+        }
+        if let Some(calls) = &mut self.calls {
+            calls.forget(id);
+        }
+    }
+
+    pub(super) fn count_tasks(&mut self) {
+        let restoring = self.slots.values().filter(|slot| slot.restore.is_some()).count();
+        let waiting = self.waiting.keys().filter(|id| !self.slots.contains_key(id)).count();
+        self.gauges.set(TaskCounts {
+            running: (self.slots.len() - restoring) as u64,
+            restoring: restoring as u64,
+            waiting: waiting as u64,
+        });
+    }
+}
