@@ -194,7 +194,10 @@ impl KeyedProcess for Asker {
 
     fn on_record(&self, input: AskerIn, ctx: &mut Ctx<'_, Self>) -> OpResult {
         match input {
-            AskerIn::Answer(answer) if answer == "yes" => return Ok(self.tries.clear(ctx)),
+            AskerIn::Answer(answer) if answer == "yes" => {
+                self.tries.clear(ctx);
+                return Ok(());
+            }
             AskerIn::Start | AskerIn::Answer(_) => {}
         }
         let tries = self.tries.get(ctx)?.unwrap_or(0) + 1;

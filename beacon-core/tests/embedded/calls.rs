@@ -200,7 +200,7 @@ fn a_call_whose_answer_was_dropped_is_made_again() {
         let dropped = Arc::clone(&dropped);
         move |question: String, done: Answer| {
             // As a task does that panics or is cancelled: each fifth is never answered.
-            if dropped.fetch_add(1, SeqCst) % 5 == 0 { drop(done) } else { done(format!("yes to {question}")) }
+            if dropped.fetch_add(1, SeqCst).is_multiple_of(5) { drop(done) } else { done(format!("yes to {question}")) }
         }
     };
     let mut config = config();

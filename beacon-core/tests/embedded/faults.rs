@@ -66,12 +66,13 @@ fn a_task_asked_back_is_given_up_even_when_its_last_commit_is_aborted() {
         move || job.feed(log.as_ref(), job.records(), PACE)
     });
     let first = start(&rig, &log, &job, "a");
+    wait_running(&first, u64::from(PARTITIONS));
     let mut turns = 0;
     while !feeder.is_finished() {
         log.faults.aborts_when_revoked.store(1, SeqCst);
         let second = start(&rig, &log, &job, "b");
         wait_until("the second has its share", || second.stats().tasks == 2 && second.stats().restoring == 0);
-        assert_eq!(first.stats().tasks, 2);
+        wait_until("the first has the rest", || first.stats().tasks == 2 && first.stats().restoring == 0);
         second.stop().expect("the second stops in good order");
         turns += 1;
     }

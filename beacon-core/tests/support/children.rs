@@ -56,6 +56,15 @@ impl Other {
         true
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it ended in an error.
+    pub fn wait_for_end(&mut self) {
+        let status = self.process.wait().expect("waited");
+        assert!(status.success(), "the other process ended with {status}");
+    }
+
     /// Kills it with -9.
     pub fn kill(&mut self) {
         self.process.kill().expect("killed");

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use beacon_core::log::{Log, Record};
+use beacon_core::log::{Isolation, Log, Record, TopicPartition};
 use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
-use beacon_core::runtime::AppConfig;
+use beacon_core::runtime::{App, AppConfig};
 use beacon_core::timer_tags;
 use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
 
-use super::topic;
+use super::{count, read_all, topic, wait_until};
 
 /// Tasks of the application.
 pub const PARTITIONS: u32 = 4;
@@ -117,5 +117,47 @@ impl Watchdog {
         let record = |host: &str| Record::new(self.input(), host, format!("{host} {what}"));
         let records: Vec<_> = hosts.into_iter().map(record).collect();
         log.appender().expect("an appender").append_blocking(records).expect("appended");
+    }
+
+    pub fn make_topics(&self, log: &dyn Log) {
+        log.create_topics(&self.config("any").topics).expect("made");
+    }
+
+    /// Whether the group has read all of the input.
+    pub fn is_read_up(&self, log: &dyn Log) -> bool {
+        let at = |number| TopicPartition::new(self.input(), number);
+        let committed = log.committed(&self.application(), &[&self.input()]).expect("committed");
+        (0..PARTITIONS).all(|number| {
+            let end = log.offsets(&at(number), Isolation::Committed).expect("offsets").end;
+            end == 0 || committed.contains(&(at(number), end))
+        })
+    }
+
+    /// Arms 200 timers, is down when they are due, and comes back to a backlog that cancels all but one.
+    pub fn a_backlog_wins(&self, log: &dyn Log, start: impl FnOnce() -> App, restart: impl FnOnce() -> App) {
+        let hosts: Vec<String> = (0..200).map(|number| format!("h{number}")).collect();
+        let names = || hosts.iter().map(String::as_str);
+        self.make_topics(log);
+        let app = start();
+        wait_until("it runs", || app.stats().tasks > 0);
+        let armed = Instant::now();
+        self.send(log, names(), "arm");
+        let steps = (self.hops as u64 + 1) * hosts.len() as u64;
+        wait_until("all timers are set", || self.is_read_up(log) && app.stats().records >= steps);
+        app.stop().expect("stopped");
+        assert!(armed.elapsed() < self.patience, "the machine is too slow for this test");
+        assert_eq!(count(log, &self.output()), 0);
+        // More than one poll brings, so that the end of the backlog is a while away.
+        for _ in 0..100 {
+            self.send(log, names(), "fine");
+        }
+        self.send(log, names().filter(|host| *host != "h7"), "cancel");
+        std::thread::sleep(self.patience.saturating_sub(armed.elapsed()) + Duration::from_millis(50));
+        let app = restart();
+        wait_until("the one timer left fires", || count(log, &self.output()) >= 1);
+        wait_until("everything is read", || self.is_read_up(log));
+        app.stop().expect("stopped");
+        let fired: Vec<_> = read_all(log, &self.output()).into_iter().map(|record| record.key).collect();
+        assert_eq!(fired, [b"h7".to_vec()], "{} timers fired", fired.len());
     }
 }

@@ -30,12 +30,12 @@ fn interval(event: &AlertEvent, resolve_timeout_ms: i64) -> Interval {
 /// gives the same answer; a timer sees to ends that pass later.
 pub fn merge(
     old: Option<&TrackedAlert>,
-    event: &AlertEvent,
+    event: AlertEvent,
     fingerprint: String,
     offset: u64,
     resolve_timeout_ms: i64,
 ) -> TrackedAlert {
-    let new = interval(event, resolve_timeout_ms);
+    let new = interval(&event, resolve_timeout_ms);
     let received = event.received_at_ms;
     let (mut merged, mut groups, mut receivers) = (new, Vec::new(), Vec::new());
     if let Some(TrackedAlert { alert: Some(alert), ends_by_timeout, groups: known }) = old {
@@ -49,14 +49,14 @@ pub fn merge(
     }
     TrackedAlert {
         alert: Some(AlertState {
-            tenant: event.tenant.clone(),
+            tenant: event.tenant,
             fingerprint,
-            labels: event.labels.clone(),
-            annotations: event.annotations.clone(),
+            labels: event.labels,
+            annotations: event.annotations,
             starts_at_ms: merged.starts_at_ms,
             ends_at_ms: merged.ends_at_ms,
             updated_at_ms: received,
-            generator_url: event.generator_url.clone(),
+            generator_url: event.generator_url,
             receivers,
             reflects_offset: offset,
             resolved: merged.ends_at_ms <= received,
@@ -99,7 +99,7 @@ mod tests {
     fn after(events: &[AlertEvent]) -> AlertState {
         let mut tracked: Option<TrackedAlert> = None;
         for (offset, event) in events.iter().enumerate() {
-            tracked = Some(merge(tracked.as_ref(), event, "f".into(), offset as u64, 5 * MINUTE));
+            tracked = Some(merge(tracked.as_ref(), event.clone(), "f".into(), offset as u64, 5 * MINUTE));
         }
         tracked.and_then(|tracked| tracked.alert).expect("at least one event")
     }

@@ -43,10 +43,6 @@ pub fn topology(topics: &Topics) -> Result<Topology, BuildErrors> {
         .process_with("track", &facts, TrackAlerts::new);
 
     tracked
-        .flat_map("states", Tracked::state)
-        .sink_changes("alerts.state", &Topic::<AlertState>::new(topics.name(topics::ALERTS_STATE)));
-
-    tracked
         .flat_map("changes", Tracked::change)
         .key_by("group", |change| beacon_proto::key::group(&change.tenant, &change.group_id))
         .process_with("notify", &facts, GroupAlerts::new)
@@ -55,6 +51,11 @@ pub fn topology(topics: &Topics) -> Result<Topology, BuildErrors> {
             value: Some(notification),
         })
         .sink_changes("notifications", &Topic::new(topics.name(topics::NOTIFICATIONS)));
+
+    // After the changes: the last to take a value gets it without a copy.
+    tracked
+        .flat_map("states", Tracked::state)
+        .sink_changes("alerts.state", &Topic::<AlertState>::new(topics.name(topics::ALERTS_STATE)));
 
     app.build()
 }

@@ -1,5 +1,6 @@
 //! Follows each alert: merges what sources say, knows since when and until when, and tells its groups.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use beacon_core::operator::{BroadcastCtx, BroadcastProcess, Ctx, KeyedProcess, OpError, OpResult};
@@ -38,14 +39,15 @@ timer_tags! {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)]
 pub enum Tracked {
-    State(Changed<AlertState>),
+    /// Shared, because every value goes to the states and to the changes.
+    State(Rc<Changed<AlertState>>),
     Change(GroupChange),
 }
 
 impl Tracked {
     pub fn state(self) -> Option<Changed<AlertState>> {
         match self {
-            Self::State(state) => Some(state),
+            Self::State(state) => Some(Rc::unwrap_or_clone(state)),
             Self::Change(_) => None,
         }
     }
@@ -79,6 +81,11 @@ pub fn key(event: &AlertEvent) -> String {
     keys::alert(&event.tenant, &fingerprint::hex(&event.labels))
 }
 
+/// The fingerprint at the end of a [`key`].
+fn fingerprint_in(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, print)| print)
+}
+
 /// The operator.
 pub struct TrackAlerts {
     tracked: Value<TrackedAlert>,
@@ -105,8 +112,9 @@ impl TrackAlerts {
         Ok(())
     }
 
-    fn publish(&self, alert: &AlertState, ctx: &mut Ctx<'_, Self>) -> OpResult {
-        ctx.emit(Tracked::State(Changed { key: ctx.key().clone().into_bytes(), value: Some(alert.clone()) }))
+    fn publish(&self, alert: AlertState, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        let key = ctx.key().clone().into_bytes();
+        ctx.emit(Tracked::State(Rc::new(Changed { key, value: Some(alert) })))
     }
 
     /// Moves a firing alert to the groups of a plan. Says whether anything changed.
@@ -138,30 +146,35 @@ impl KeyedProcess for TrackAlerts {
         let timeout = plan.as_ref().map_or(RESOLVE_TIMEOUT, |plan| plan.resolve_timeout());
         let old = self.tracked.get(ctx)?;
         let offset = ctx.record().map_or(0, |record| record.offset);
-        let print = fingerprint::hex(&event.labels);
-        let mut tracked = merge::merge(old.as_ref(), &event, print, offset, timeout.as_millis() as i64);
-        let alert = tracked.alert.clone().unwrap_or_default();
+        let print = fingerprint_in(ctx.key()).to_owned();
+        let mut tracked = merge::merge(old.as_ref(), event, print, offset, timeout.as_millis() as i64);
+        let is_firing = tracked.alert.as_ref().is_some_and(|alert| !alert.resolved);
         let was = old.as_ref().and_then(|old| old.alert.as_ref());
-        if let Some(plan) = plan.filter(|_| !alert.resolved) {
+        let was_firing = was.is_some_and(|was| !was.resolved);
+        // An alert that was firing is where the plan in force wants it: a new plan moves all that fire when it comes.
+        if let Some(plan) = plan.filter(|_| is_firing && !was_firing) {
             self.reroute(&mut tracked, &plan, ctx)?;
         }
-        let known: Vec<_> = old.iter().flat_map(|old| &old.groups).cloned().collect();
-        // Groups joined just now were told by `reroute`.
-        let stayed: Vec<_> = tracked.groups.iter().filter(|group| known.contains(group)).cloned().collect();
-        if was.is_some_and(|was| says_something_new(was, &alert)) {
-            self.tell(&alert, &stayed, false, ctx)?;
+        let Some(alert) = &tracked.alert else { return Ok(()) };
+        if let Some(old) = &old
+            && was.is_some_and(|was| says_something_new(was, alert))
+        {
+            // Groups joined just now were told by `reroute`.
+            let stayed: Vec<_> = tracked.groups.iter().filter(|group| old.groups.contains(group)).cloned().collect();
+            self.tell(alert, &stayed, false, ctx)?;
         }
         if alert.resolved {
             ctx.cancel_timer(AlertTimer::End)?;
             ctx.set_timer(AlertTimer::Forget, ctx.processing_time() + KEEP_RESOLVED)?;
         } else {
             ctx.set_timer(AlertTimer::End, ProcessingTime::from_millis(alert.ends_at_ms))?;
-            ctx.cancel_timer(AlertTimer::Forget)?;
+            // Only what has ended is waiting to be forgotten; looking for the timer costs two reads.
+            if was.is_some() && !was_firing {
+                ctx.cancel_timer(AlertTimer::Forget)?;
+            }
         }
-        let alert = tracked.alert.as_ref().unwrap_or(&alert);
-        self.publish(alert, ctx)?;
         self.tracked.set(ctx, &tracked);
-        Ok(())
+        tracked.alert.map_or(Ok(()), |alert| self.publish(alert, ctx))
     }
 
     fn on_timer(&self, timer: AlertTimer, ctx: &mut Ctx<'_, Self>) -> OpResult {
@@ -176,7 +189,7 @@ impl KeyedProcess for TrackAlerts {
                     let timeout = self.plan.current(ctx)?.map_or(RESOLVE_TIMEOUT, |plan| plan.resolve_timeout());
                     let end = ctx.processing_time() + timeout;
                     alert.ends_at_ms = end.as_millis();
-                    self.publish(&alert.clone(), ctx)?;
+                    self.publish(alert.clone(), ctx)?;
                     self.tracked.set(ctx, &tracked);
                     return ctx.set_timer(AlertTimer::End, end);
                 }
@@ -185,13 +198,13 @@ impl KeyedProcess for TrackAlerts {
                 alert.updated_at_ms = ctx.processing_time().as_millis();
                 let alert = alert.clone();
                 self.tell(&alert, &tracked.groups, false, ctx)?;
-                self.publish(&alert, ctx)?;
+                self.publish(alert, ctx)?;
                 self.tracked.set(ctx, &tracked);
                 ctx.set_timer(AlertTimer::Forget, ctx.processing_time() + KEEP_RESOLVED)
             }
             AlertTimer::Forget => {
                 self.tracked.clear(ctx);
-                ctx.emit(Tracked::State(Changed { key: ctx.key().clone().into_bytes(), value: None }))
+                ctx.emit(Tracked::State(Rc::new(Changed { key: ctx.key().clone().into_bytes(), value: None })))
             }
         }
     }
@@ -207,7 +220,7 @@ impl BroadcastProcess for TrackAlerts {
         ctx.for_each_key(&self.tracked, |mut tracked, ctx| {
             if tracked.alert.as_ref().is_some_and(|alert| !alert.resolved) && self.reroute(&mut tracked, &plan, ctx)? {
                 if let Some(alert) = &tracked.alert {
-                    self.publish(alert, ctx)?;
+                    self.publish(alert.clone(), ctx)?;
                 }
                 self.tracked.set(ctx, &tracked);
             }

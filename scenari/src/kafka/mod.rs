@@ -33,6 +33,7 @@ pub struct Kafka {
     broker: Broker,
 }
 
+#[allow(clippy::large_enum_variant)] // One per process: the size does not matter.
 enum Broker {
     Outside,
     Container(Container),

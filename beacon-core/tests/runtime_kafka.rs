@@ -1,0 +1,203 @@
+//! Applications on a real Kafka: exactly once through kills, rebalances and a zombie.
+//!
+//! Needs a broker: `KAFKA_BOOTSTRAP_SERVERS=host:port`. Tests fail without one.
+#![cfg(all(feature = "kafka", feature = "rocksdb"))]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
+use beacon_core::log::{Event, Isolation, Log, Reader, TopicPartition};
+use beacon_core::runtime::{App, AppConfig, StateLocation};
+
+use support::children::{Other, say, wait_for_parent};
+use support::counting::{Counting, PARTITIONS};
+use support::watchdog::Watchdog;
+use support::{chance, wait_until};
+
+/// The shortest that brokers take.
+const SESSION: Duration = Duration::from_secs(6);
+
+fn log() -> Arc<KafkaLog> {
+    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_else(|_| {
+        panic!(
+            "KAFKA_BOOTSTRAP_SERVERS is not set. These tests need a real Kafka (4.0 or newer, one node will do): \
+             start one (`make kafka`, or Apache Kafka's own kafka-server-start.sh) and set the variable to host:port"
+        )
+    });
+    KafkaLog::connect(KafkaConfig::new(servers)).expect("the broker of KAFKA_BOOTSTRAP_SERVERS answers")
+}
+
+/// A prefix that no other test or run uses.
+fn unique(what: &str) -> String {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
+    format!("{what}-{nanos:x}")
+}
+
+fn config(mut config: AppConfig, state: &Path) -> AppConfig {
+    config.session_timeout = SESSION;
+    config.transaction_timeout = SESSION;
+    config.state = StateLocation::Directory(state.join(&config.instance));
+    config
+}
+
+/// Counts the records of a topic as they come: cheaper than reading it again and again.
+struct Tail {
+    reader: Box<dyn Reader>,
+    seen: usize,
+}
+
+impl Tail {
+    fn of(log: &dyn Log, topic: &str) -> Self {
+        let mut reader = log.reader(Isolation::Committed).expect("a reader");
+        let count = log.describe_topic(topic).expect("described").expect("there").partitions;
+        let all: Vec<_> = (0..count).map(|number| (TopicPartition::new(topic, number), 0)).collect();
+        reader.assign(&all).expect("assigned");
+        Self { reader, seen: 0 }
+    }
+
+    fn wait_for(&mut self, wanted: usize) {
+        wait_until("all outputs", || {
+            if let Event::Records(batch) = self.reader.poll(Duration::from_millis(50)).expect("read") {
+                self.seen += batch.len();
+            }
+            self.seen >= wanted
+        });
+    }
+}
+
+fn feed(job: &Counting, log: &Arc<KafkaLog>, pause: Duration) -> std::thread::JoinHandle<()> {
+    let (job, log) = (job.clone(), Arc::clone(log));
+    std::thread::spawn(move || job.feed(log.as_ref(), job.records(), pause))
+}
+
+const PREFIX: &str = "BEACON_TEST_PREFIX";
+const WORDS: &str = "BEACON_TEST_WORDS";
+const INSTANCE: &str = "BEACON_TEST_INSTANCE";
+const STATE: &str = "BEACON_TEST_STATE";
+const SLOW_COMMITS: &str = "BEACON_TEST_SLOW_COMMITS";
+
+/// Counts until its parent is gone.
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn child() {
+    let Ok(prefix) = std::env::var(PREFIX) else { return };
+    let variable = |name: &str| std::env::var(name).expect("set by the parent");
+    let job = Counting::new(prefix, variable(WORDS).parse().expect("a number"));
+    let mut config = config(job.config(&variable(INSTANCE)), Path::new(&variable(STATE)));
+    if std::env::var_os(SLOW_COMMITS).is_some() {
+        // There is an open transaction at nearly every moment.
+        config.commit_interval = Duration::from_secs(2);
+        config.commit_when_idle = false;
+    }
+    let app = App::start(log(), job.topology(&Default::default()), config).expect("started");
+    say("STARTED");
+    wait_for_parent();
+    app.stop().expect("stopped in good order");
+}
+
+fn start_child(job: &Counting, instance: &str, state: &Path, more: &[(&str, &str)]) -> Other {
+    let words = job.words.to_string();
+    let state = state.to_str().expect("text");
+    let variables =
+        [&[(PREFIX, job.prefix.as_str()), (WORDS, &words), (INSTANCE, instance), (STATE, state)], more].concat();
+    let mut child = Other::start("child", &variables);
+    child.wait_for("STARTED");
+    child
+}
+
+#[test]
+fn outputs_and_state_are_exact_through_kill_9() {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Counting::new(unique("kill"), 200);
+    job.make_topics(log.as_ref());
+    let started = Instant::now();
+    let feeder = feed(&job, &log, Duration::from_millis(30));
+    let mut kills = 0;
+    while kills < 5 {
+        if kills == 3 {
+            std::fs::remove_dir_all(directory.path().join("0")).expect("the disk is lost");
+        }
+        let child = start_child(&job, "0", directory.path(), &[]);
+        assert!(child.kill_after(Duration::from_millis(1200 + chance(1800))), "it was alive");
+        kills += 1;
+    }
+    let mut tail = Tail::of(log.as_ref(), &job.output());
+    let mut last = start_child(&job, "0", directory.path(), &[]);
+    feeder.join().expect("fed");
+    tail.wait_for(job.outputs());
+    last.stdin = None;
+    last.wait_for_end();
+    job.check(log.as_ref());
+    println!("{kills} kills in {:?}", started.elapsed());
+}
+
+#[test]
+fn two_instances_share_the_work_while_one_comes_and_goes() {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Counting { inputs: 3, ..Counting::new(unique("share"), 100) };
+    job.make_topics(log.as_ref());
+    let start = |instance: &str| {
+        let config = config(job.config(instance), directory.path());
+        App::start(log.clone(), job.topology(&Default::default()), config).expect("started")
+    };
+    let started = Instant::now();
+    let first = start("a");
+    let feeder = feed(&job, &log, Duration::from_millis(50));
+    let mut turns = 0;
+    while turns < 3 {
+        let second = start("b");
+        wait_until("the second has its share", || second.stats().tasks == 3 && second.stats().restoring == 0);
+        wait_until("the first has the rest", || first.stats().tasks == 4 && first.stats().restoring == 0);
+        second.stop().expect("the second stops in good order");
+        turns += 1;
+    }
+    feeder.join().expect("fed");
+    Tail::of(log.as_ref(), &job.output()).wait_for(job.outputs());
+    first.stop().expect("the first stops in good order");
+    job.check(log.as_ref());
+    println!("{turns} times there and back in {:?}", started.elapsed());
+}
+
+#[test]
+fn a_zombie_changes_nothing_and_rejoins_in_process() {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Counting::new(unique("zombie"), 100);
+    job.make_topics(log.as_ref());
+    let started = Instant::now();
+    let zombie = start_child(&job, "z", directory.path(), &[(SLOW_COMMITS, "1")]);
+    let app = App::start(log.clone(), job.topology(&Default::default()), config(job.config("a"), directory.path()))
+        .expect("started");
+    let all = u64::from(PARTITIONS);
+    wait_until("both have their share", || app.stats().tasks == all / 2 && app.stats().restoring == 0);
+    let feeder = feed(&job, &log, Duration::from_millis(5));
+    wait_until("it is at work", || app.stats().records > 200);
+    zombie.signal("STOP");
+    println!("stopped after {:?}", started.elapsed());
+    wait_until("its tasks are taken over", || app.stats().tasks == all && app.stats().restoring == 0);
+    println!("taken over after {:?}", started.elapsed());
+    feeder.join().expect("fed");
+    Tail::of(log.as_ref(), &job.output()).wait_for(job.outputs());
+    zombie.signal("CONT");
+    wait_until("it is a member again", || app.stats().tasks == all / 2);
+    println!("rejoined after {:?}", started.elapsed());
+    app.stop().expect("stopped in good order");
+    let mut zombie = zombie;
+    zombie.stdin = None;
+    zombie.wait_for_end();
+    job.check(log.as_ref());
+}
+
+#[test]
+fn overdue_timers_wait_for_a_backlog_that_reaches_them_through_a_re_key() {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Watchdog::new(unique("backlog"), 1, Duration::from_secs(6));
+    let start = || {
+        let config = config(job.config("0"), directory.path());
+        App::start(log.clone(), job.topology(), config).expect("started")
+    };
+    job.a_backlog_wins(log.as_ref(), start, start);
+}
