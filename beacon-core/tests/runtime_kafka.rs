@@ -96,6 +96,9 @@ fn child() {
     let app = App::start(log(), job.topology(&Default::default()), config).expect("started");
     say("STARTED");
     wait_for_parent();
+    let stats = app.stats();
+    // What a member does whose tasks were taken away: it hears of it at a commit or at a poll.
+    say(if stats.fenced + stats.rejoined + stats.aborts > 0 { "DISTURBED" } else { "UNDISTURBED" });
     app.stop().expect("stopped in good order");
 }
 
@@ -168,7 +171,7 @@ fn a_zombie_changes_nothing_and_rejoins_in_process() {
     let job = Counting::new(unique("zombie"), 100);
     job.make_topics(log.as_ref());
     let started = Instant::now();
-    let zombie = start_child(&job, "z", directory.path(), &[(SLOW_COMMITS, "1")]);
+    let mut zombie = start_child(&job, "z", directory.path(), &[(SLOW_COMMITS, "1")]);
     let app = App::start(log.clone(), job.topology(&Default::default()), config(job.config("a"), directory.path()))
         .expect("started");
     let all = u64::from(PARTITIONS);
@@ -185,8 +188,8 @@ fn a_zombie_changes_nothing_and_rejoins_in_process() {
     wait_until("it is a member again", || app.stats().tasks == all / 2);
     println!("rejoined after {:?}", started.elapsed());
     app.stop().expect("stopped in good order");
-    let mut zombie = zombie;
     zombie.stdin = None;
+    zombie.wait_for("DISTURBED");
     zombie.wait_for_end();
     job.check(log.as_ref());
 }

@@ -14,12 +14,8 @@ impl StreamThread {
     pub(super) fn commit(&mut self, link: &mut Link) -> Result<(), Fault> {
         self.trailing_since = None;
         let wanted = |slot: &super::slot::Slot| slot.task.is_dirty() || slot.task.positions.trail();
-        let dirty: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.restore.is_none() && wanted(slot))
-            .map(|(id, _)| *id)
-            .collect();
+        let dirty: Vec<_> =
+            self.slots.iter().filter(|(_, slot)| slot.restore.is_none() && wanted(slot)).map(|(id, _)| *id).collect();
         if dirty.is_empty() {
             self.dirty_since = None;
             return self.drop_transaction(link);
@@ -100,7 +96,10 @@ impl StreamThread {
             }
             Err(Fault::Abort(reason)) => {
                 Stats::add(&self.shared.stats.aborts, 1);
-                tracing::warn!(reason, "the last commit of tasks asked back was dropped; their next owner does it again");
+                tracing::warn!(
+                    reason,
+                    "the last commit of tasks asked back was dropped; their next owner does it again"
+                );
                 self.give_up_uncommitted(partitions, link)
             }
             Err(other) => Err(other),

@@ -27,11 +27,7 @@ pub(super) struct Waiting {
 }
 
 impl StreamThread {
-    pub(super) fn assigned(
-        &mut self,
-        partitions: Vec<(TopicPartition, Offset)>,
-        link: &mut Link,
-    ) -> Result<(), Fault> {
+    pub(super) fn assigned(&mut self, partitions: Vec<(TopicPartition, Offset)>, link: &mut Link) -> Result<(), Fault> {
         let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
         link.session.pause(&names).map_err(|error| self.blame.log(error).not_undone())?;
         let now = Instant::now();
@@ -48,8 +44,7 @@ impl StreamThread {
     /// Opens what can be opened; what cannot yet is tried again.
     pub(super) fn open_waiting(&mut self, link: &mut Link) -> Result<(), Fault> {
         let now = Instant::now();
-        let due: Vec<_> =
-            self.waiting.iter().filter(|(_, waiting)| waiting.try_at <= now).map(|(id, _)| *id).collect();
+        let due: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.try_at <= now).map(|(id, _)| *id).collect();
         if due.is_empty() {
             return Ok(());
         }
@@ -207,8 +202,7 @@ impl StreamThread {
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         upstream.look_at = now + LOOK_EVERY;
         let topics: Vec<&str> = self.partitions.keys().map(|topic| &**topic).collect();
-        let committed: HashMap<_, _> =
-            self.log.committed(self.topology.application(), &topics)?.into_iter().collect();
+        let committed: HashMap<_, _> = self.log.committed(self.topology.application(), &topics)?.into_iter().collect();
         let rounds = upstream.rounds;
         match upstream.look(&committed, now, self.config.backlog_patience) {
             Look::Waiting => {}

@@ -37,7 +37,11 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// A wait of `rounds` rounds for these ends (start and end of each partition).
-    pub(super) fn new(rounds: u32, ranges: impl Iterator<Item = (TopicPartition, Offset, Offset)>, now: Instant) -> Self {
+    pub(super) fn new(
+        rounds: u32,
+        ranges: impl Iterator<Item = (TopicPartition, Offset, Offset)>,
+        now: Instant,
+    ) -> Self {
         let behind = ranges
             .filter(|(_, start, end)| start < end)
             .map(|(partition, start, end)| (partition, (end, start)))
@@ -46,7 +50,12 @@ impl Upstream {
     }
 
     /// Takes note of what the group has committed by now.
-    pub(super) fn look(&mut self, committed: &HashMap<TopicPartition, Offset>, now: Instant, patience: Duration) -> Look {
+    pub(super) fn look(
+        &mut self,
+        committed: &HashMap<TopicPartition, Offset>,
+        now: Instant,
+        patience: Duration,
+    ) -> Look {
         let mut moved = false;
         self.behind.retain(|partition, (end, seen)| {
             if let Some(next) = committed.get(partition).filter(|next| *next > seen) {

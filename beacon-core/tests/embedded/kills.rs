@@ -8,9 +8,9 @@ use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::runtime::{App, StateLocation};
 
 use super::rig::{PACE, Rig};
-use crate::support::{chance, count, state_on_disk, wait_until};
 use crate::support::children::{Other, say};
 use crate::support::counting::{Counting, PARTITIONS};
+use crate::support::{chance, count, state_on_disk, wait_until};
 
 const DIRECTORY: &str = "BEACON_TEST_DIRECTORY";
 const LIMIT: &str = "BEACON_TEST_LIMIT";

@@ -112,10 +112,13 @@ impl Watchdog {
         config
     }
 
+    fn record(&self, host: &str, what: &str) -> Record {
+        Record::new(self.input(), host, format!("{host} {what}"))
+    }
+
     /// Appends `what` for each host, in the partition of its key.
     pub fn send<'a>(&self, log: &dyn Log, hosts: impl IntoIterator<Item = &'a str>, what: &str) {
-        let record = |host: &str| Record::new(self.input(), host, format!("{host} {what}"));
-        let records: Vec<_> = hosts.into_iter().map(record).collect();
+        let records: Vec<_> = hosts.into_iter().map(|host| self.record(host, what)).collect();
         log.appender().expect("an appender").append_blocking(records).expect("appended");
     }
 
@@ -148,10 +151,9 @@ impl Watchdog {
         assert!(armed.elapsed() < self.patience, "the machine is too slow for this test");
         assert_eq!(count(log, &self.output()), 0);
         // More than one poll brings, so that the end of the backlog is a while away.
-        for _ in 0..100 {
-            self.send(log, names(), "fine");
-        }
-        self.send(log, names().filter(|host| *host != "h7"), "cancel");
+        let fine = (0..100).flat_map(|_| names().map(|host| self.record(host, "fine")));
+        let cancel = names().filter(|host| *host != "h7").map(|host| self.record(host, "cancel"));
+        log.appender().expect("an appender").append_blocking(fine.chain(cancel).collect()).expect("appended");
         std::thread::sleep(self.patience.saturating_sub(armed.elapsed()) + Duration::from_millis(50));
         let app = restart();
         wait_until("the one timer left fires", || count(log, &self.output()) >= 1);
