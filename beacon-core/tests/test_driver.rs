@@ -278,6 +278,58 @@ fn event_time_timers_wait_for_the_watermark_not_for_the_clock() {
     assert_eq!(driver.output(&alerts()), ["a"]);
 }
 
+/// Says the watermark at each record; a record may be poison.
+struct Watermarks;
+
+impl KeyedProcess for Watermarks {
+    type Key = String;
+    type In = String;
+    type Out = String;
+    type Timer = ();
+
+    fn on_record(&self, record: String, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        if record == "poison" {
+            return Err(OpError::dead_letter("poison"));
+        }
+        ctx.emit(format!("{:?}", ctx.watermark().map(EventTime::as_millis)))
+    }
+}
+
+fn watermarks() -> Topology {
+    let app = TopologyBuilder::new("watermarks");
+    app.dead_letters("dead");
+    app.source("events", &beats())
+        .with_event_time(Duration::ZERO)
+        .keyed("self", |_| "all".to_owned())
+        .process("say", |_| Watermarks)
+        .sink("out", &alerts(), |value| value.clone().into_bytes());
+    app.build().expect("valid")
+}
+
+#[test]
+fn event_time_does_not_go_back_over_a_restart() {
+    let mut driver = TestDriver::new(watermarks(), 1);
+    let at = |driver: &TestDriver| driver.now().as_millis();
+    driver.advance(Duration::from_secs(60));
+    let newest = at(&driver);
+    driver.send(&beats(), b"a", &"a".to_owned());
+    driver.crash_and_restore();
+    driver.send_at(&beats(), b"b", &"late".to_owned(), EventTime::from_millis(newest - 30_000));
+    let said = format!("Some({newest})");
+    assert_eq!(driver.output(&alerts()), [said.clone(), said]);
+}
+
+#[test]
+fn a_refused_record_does_not_move_event_time() {
+    let mut driver = TestDriver::new(watermarks(), 1);
+    driver.send(&beats(), b"a", &"a".to_owned());
+    let first = driver.now();
+    driver.send_at(&beats(), b"b", &"poison".to_owned(), EventTime::from_millis(first.as_millis() + 1_000_000));
+    driver.send_at(&beats(), b"c", &"c".to_owned(), EventTime::from_millis(first.as_millis() + 1));
+    let millis = first.as_millis();
+    assert_eq!(driver.output(&alerts()), [format!("Some({millis})"), format!("Some({})", millis + 1)]);
+}
+
 #[test]
 fn all_mistakes_of_a_topology_are_told_at_once() {
     let app = TopologyBuilder::new("wrong");

@@ -75,6 +75,9 @@ impl Gateway {
         let Self { app, log, listener } = self;
         tracing::info!(listen = %app.config.listen, log = %log.describe(), plan = %app.config.plan, "gateway started");
         let stop = Arc::new(StopFlag::default());
+        // Also when this future is dropped half-way: the thread below would wait for its stop for ever, and the
+        // runtime for the thread.
+        let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
         let (closing, closed) = watch::channel(false);
         let mut bringing_up = tokio::task::spawn_blocking({
             let (app, log, stop) = (Arc::clone(&app), Arc::clone(&log), Arc::clone(&stop));
@@ -112,6 +115,15 @@ impl Gateway {
         .context("closing the views")?;
         tracing::info!("gateway stopped");
         broken.map_or(Ok(()), Err)
+    }
+}
+
+/// Stops bringing up the log when the gateway goes, however it goes.
+struct StopWhenDropped(Arc<StopFlag>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

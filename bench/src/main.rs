@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
-use alerts::Size;
+use alerts::{Size, System};
 use broker::Broker;
 use machine::Machine;
 use report::Results;
@@ -36,6 +36,9 @@ struct Arguments {
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
     only: Vec<Part>,
+    /// Only these systems take alerts; a comparison needs Alertmanager among them.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SYSTEM,…")]
+    systems: Vec<System>,
     /// Records of a copy.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1000..))]
     records: Option<u64>,
@@ -104,6 +107,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let sizes = Sizes::of(&arguments);
     let parts = if arguments.only.is_empty() { Part::ALL.to_vec() } else { arguments.only.clone() };
+    let systems = if arguments.systems.is_empty() { System::ALL.to_vec() } else { arguments.systems.clone() };
     eprintln!("looking for a Kafka ...");
     let broker = Broker::find()?;
     let mut results = Results {
@@ -122,8 +126,10 @@ fn main() -> Result<()> {
         match part {
             Part::Copy => results.copies = copy::measure(&broker, sizes.records, sizes.runs)?,
             Part::Commit => results.commits = commit::measure(&broker, sizes.commits)?,
-            Part::Intake => results.intakes = alerts::intake(&broker, sizes.alerts)?,
-            Part::Notification => results.notifications = alerts::notifications(&broker, sizes.notifications)?,
+            Part::Intake => results.intakes = alerts::intake(&broker, &systems, sizes.alerts)?,
+            Part::Notification => {
+                results.notifications = alerts::notifications(&broker, &systems, sizes.notifications)?;
+            }
         }
     }
     results.conclude();

@@ -1,7 +1,8 @@
 //! What processes cost, read from `/proc` (proc(5)), and when they have come to rest.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,7 @@ pub fn settle(pids: &[u32]) -> Result<()> {
     let (mut before, mut calm) = (cpu_seconds(pids)?, 0);
     while calm < 3 {
         if started.elapsed() > Duration::from_secs(180) {
-            bail!("processes {pids:?} are still busy three minutes after the load ended");
+            bail!("still busy three minutes after the load ended: {}", busiest_threads(pids, STEP));
         }
         sleep(STEP);
         let now = cpu_seconds(pids)?;
@@ -80,6 +81,30 @@ pub fn settle(pids: &[u32]) -> Result<()> {
         before = now;
     }
     Ok(())
+}
+
+/// Which threads use how much of a core, for a message.
+fn busiest_threads(pids: &[u32], during: Duration) -> String {
+    let before = threads(pids);
+    sleep(during);
+    let used = |(path, (name, now)): (PathBuf, (String, f64))| {
+        let share = (now - before.get(&path)?.1) / TICKS / during.as_secs_f64();
+        (share > 0.01).then(|| format!("{} {name} {:.0} %", path.display(), share * 100.0))
+    };
+    threads(pids).into_iter().filter_map(used).collect::<Vec<_>>().join(", ")
+}
+
+/// Name and ticks of each thread, by its directory in `/proc`.
+fn threads(pids: &[u32]) -> BTreeMap<PathBuf, (String, f64)> {
+    let directories = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+    let all = directories.flatten().flatten().map(|entry| entry.path());
+    // A thread that ends meanwhile is not the busy one.
+    let read = |path: PathBuf| {
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
+        let name = fs::read_to_string(path.join("comm")).ok()?.trim().to_owned();
+        Some((path, (name, ticks(&stat)?)))
+    };
+    all.filter_map(read).collect()
 }
 
 /// The process that listens on a TCP port of this machine, if it may be looked into.
@@ -108,7 +133,7 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 /// What a process has open; nothing for one that is not ours to look into.
-pub fn open_files(pid: u32) -> impl Iterator<Item = std::path::PathBuf> {
+pub fn open_files(pid: u32) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| fs::read_link(entry.path()).ok())
 }

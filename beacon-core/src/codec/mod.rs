@@ -63,6 +63,10 @@ macro_rules! prost_codec {
                 <$message as ::prost::Message>::decode(bytes)
                     .map_err(|error| $crate::codec::CodecError::new(stringify!($message), error.to_string()))
             }
+            // One allocation of the right size; prost's `encode` lets the vector grow as it goes.
+            fn to_bytes(&self) -> Vec<u8> {
+                ::prost::Message::encode_to_vec(self)
+            }
         }
     )+};
 }

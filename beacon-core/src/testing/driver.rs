@@ -10,7 +10,7 @@ use crate::operator::{Call, Outgoing};
 use crate::state::layout::name_id;
 use crate::state::{Entries, MemoryStore, StateError};
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
-use crate::time::ProcessingTime;
+use crate::time::{EventTime, ProcessingTime};
 use crate::topology::{Topic, Topology, encode_reply};
 
 /// Runs all tasks of a topology in one thread over topics in memory.
@@ -90,6 +90,14 @@ impl TestDriver {
     /// Sends a record with key and value, to the partition of its key.
     pub fn send<V: Codec>(&mut self, topic: &Topic<V>, key: &[u8], value: &V) {
         self.send_bytes(topic.name(), key, Some(value.to_bytes()));
+    }
+
+    /// Sends a record with a timestamp of its own: late, or from a clock that goes wrong.
+    pub fn send_at<V: Codec>(&mut self, topic: &Topic<V>, key: &[u8], value: &V, timestamp: EventTime) {
+        let mut record = Record::new(Arc::clone(topic.name()), key, value.to_bytes());
+        record.timestamp_ms = Some(timestamp.as_millis());
+        self.append(record);
+        self.run();
     }
 
     /// Sends a tombstone.

@@ -25,28 +25,28 @@ pub struct Size {
     pub singles: usize,
 }
 
-/// Alerts taken in, and the memory they take, for each system.
+/// Alerts taken in, and the memory they take, for each of the systems.
 ///
 /// # Errors
 /// A system that cannot be started, a refused alert, or an accepted one that is not listed.
-pub fn intake(broker: &Broker, size: Size) -> Result<Vec<Intake>> {
-    System::ALL
-        .into_iter()
-        .map(|system| {
+pub fn intake(broker: &Broker, systems: &[System], size: Size) -> Result<Vec<Intake>> {
+    systems
+        .iter()
+        .map(|&system| {
             eprintln!("  {} ...", system.title());
             intake::measure(system, broker, size).with_context(|| system.title())
         })
         .collect()
 }
 
-/// Time from a post to the webhook at `group_wait: 0s`, for each system.
+/// Time from a post to the webhook at `group_wait: 0s`, for each of the systems.
 ///
 /// # Errors
 /// A system that cannot be started, or a notification that does not come.
-pub fn notifications(broker: &Broker, count: u32) -> Result<Vec<Notification>> {
-    System::ALL
-        .into_iter()
-        .map(|system| {
+pub fn notifications(broker: &Broker, systems: &[System], count: u32) -> Result<Vec<Notification>> {
+    systems
+        .iter()
+        .map(|&system| {
             eprintln!("  {} ...", system.title());
             notification::measure(system, broker, count).with_context(|| system.title())
         })

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::broker::Broker;
 
 /// What takes alerts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum System {
     /// Debian's prometheus-alertmanager, without gossip.
