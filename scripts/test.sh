@@ -18,8 +18,11 @@ beside_kafka() {
 
 # What a scenario starts as processes must be there before its test asks for it.
 say "building (the first time compiles RocksDB and librdkafka: fifteen to twenty-five minutes on two cores; later minutes or seconds)"
-cargo build --workspace --bins || exit 1
-cargo test --workspace --no-run || exit 1
+if ! cargo build --workspace --bins || ! cargo test --workspace --no-run; then
+    say "closing: it does not compile"
+    echo "0 passed, 1 failed"
+    exit 1
+fi
 
 if [ $# -gt 0 ]; then
     say "testing: $*"
@@ -57,6 +60,8 @@ fi
 read -r passes failures < <(cat "$logs"/* |
     sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' |
     awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }')
+# A test program that died says nothing about its tests: that is a failure, too.
+[ "$failed" = 1 ] && [ "$failures" = 0 ] && failures=1
 say "closing"
 echo "$passes passed, $failures failed"
-[ "$failed" = 0 ] && [ "$failures" = 0 ] && [ "$passes" -gt 0 ]
+[ "$failures" = 0 ] && [ "$passes" -gt 0 ]
