@@ -62,13 +62,14 @@ fn kilobytes(status: &str, name: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-/// Waits until these processes do next to nothing: under 6 % of a core for a second and a half.
+/// Waits until these processes do next to nothing: under 12 % of a core for a second and a half. (What they do at rest
+/// is measured by [`at_rest`].)
 ///
 /// # Errors
 /// They are still busy after three minutes, or one is gone.
 pub fn settle(pids: &[u32]) -> Result<()> {
     const STEP: Duration = Duration::from_millis(500);
-    const AT_REST: f64 = 0.03;
+    const AT_REST: f64 = 0.06;
     let started = Instant::now();
     let (mut before, mut calm) = (cpu_seconds(pids)?, 0);
     while calm < 3 {
@@ -81,6 +82,16 @@ pub fn settle(pids: &[u32]) -> Result<()> {
         before = now;
     }
     Ok(())
+}
+
+/// What part of a core these processes use with nothing to do; takes four seconds.
+///
+/// # Errors
+/// One of them is gone.
+pub fn at_rest(pids: &[u32]) -> Result<f64> {
+    let (before, started) = (cpu_seconds(pids)?, Instant::now());
+    sleep(Duration::from_secs(4));
+    Ok((cpu_seconds(pids)? - before) / started.elapsed().as_secs_f64())
 }
 
 /// Which threads use how much of a core, for a message.

@@ -16,7 +16,7 @@ pub fn servers() -> String {
     std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_else(|_| {
         panic!(
             "KAFKA_BOOTSTRAP_SERVERS is not set. These tests need a real Kafka (4.0 or newer, one node will do): \
-             start one (`make kafka`, or Apache Kafka's own kafka-server-start.sh) and set the variable to host:port"
+             run `make test`, or set the variable to host:port of a broker"
         )
     })
 }

@@ -93,6 +93,8 @@ pub struct Intake {
     pub memory_after: u64,
     /// Bytes for each alert between the two.
     pub memory_per_alert: f64,
+    /// Part of a core that all processes use with all alerts active and nothing to do.
+    pub at_rest: f64,
 }
 
 /// One life of one system.
@@ -118,8 +120,10 @@ pub fn measure(system: System, broker: &Broker, size: Size) -> Result<Intake> {
     let singles = size.singles.min(size.alerts);
     let single = run.load(Phase::Single, singles, bodies(0, singles, 1))?;
     run.assert_listed(size.alerts)?;
+    system::settle(run.stage.pids())?;
+    let at_rest = system::at_rest(run.stage.pids())?;
     let memory_per_alert = (memory_after as f64 - memory_before as f64) / (size.alerts - WARM_UP) as f64;
-    Ok(Intake { system, costs: vec![new, repeated, single], memory_before, memory_after, memory_per_alert })
+    Ok(Intake { system, costs: vec![new, repeated, single], memory_before, memory_after, memory_per_alert, at_rest })
 }
 
 struct Run<'a> {

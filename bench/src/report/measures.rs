@@ -7,7 +7,7 @@ use crate::copy::{Copier, Run};
 const COPY: &str = "Exactly-once copy, 100 B records, 8 partitions, Kafka";
 const COMMIT: &str = "A commit with next to nothing in it";
 const INTAKE: &str = "Alerts taken in, durable when answered";
-const MEMORY: &str = "Memory of an active alert";
+const MEMORY: &str = "Memory of an active alert, and CPU at rest";
 const NOTIFICATION: &str = "From the post of an alert to its webhook, group_wait 0";
 
 pub(super) fn all(results: &Results) -> Vec<Measure> {
@@ -97,6 +97,9 @@ fn memory(intakes: &[Intake]) -> Vec<Measure> {
         let all =
             Measure::new(MEMORY, format!("{title}: all processes, all alerts"), "MB", intake.memory_after as f64 / 1e6);
         measures.push(all.beside(ALERTMANAGER, theirs.memory_after as f64 / 1e6, Better::Less));
+        // Alertmanager's is too near to nothing for a ratio.
+        let at_rest = format!("{title}: CPU with nothing to do (Alertmanager: {:.1} %)", theirs.at_rest * 100.0);
+        measures.push(Measure::new(MEMORY, at_rest, "% of a core", intake.at_rest * 100.0));
     }
     measures
 }
