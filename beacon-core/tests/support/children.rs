@@ -1,15 +1,18 @@
 //! The other process: the test program itself, started again with its work in the environment.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use super::PATIENCE;
 
 /// A child that dies with this handle.
 pub struct Other {
     process: Child,
     /// Children end when it is closed.
     pub stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Other {
@@ -24,21 +27,23 @@ impl Other {
             .expect("this test again");
         let stdin = process.stdin.take();
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        Self { process, stdin, stdout }
+        let (sender, lines) = channel();
+        // Ends with the child, or when nobody listens any more.
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { process, stdin, lines }
     }
 
     /// Reads until a line is `wanted`.
     ///
     /// # Panics
-    /// When the child ends first.
+    /// When the child ends first, or does not say it in time.
     pub fn wait_for(&mut self, wanted: &str) {
-        let mut line = String::new();
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            line.clear();
-            let read = self.stdout.read_line(&mut line).expect("readable");
-            assert!(read > 0, "the other process ended without saying {wanted}");
-            if line.trim() == wanted {
-                return;
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.trim() == wanted => return,
+                Ok(_) => {}
+                Err(error) => panic!("the other process did not say {wanted} within {PATIENCE:?}: {error}"),
             }
         }
     }
@@ -59,8 +64,9 @@ impl Other {
     /// Waits until it has ended by itself.
     ///
     /// # Panics
-    /// When it ended in an error.
+    /// When it ended in an error, or does not end.
     pub fn wait_for_end(&mut self) {
+        super::wait_until("the other process ends", || self.process.try_wait().expect("waited").is_some());
         let status = self.process.wait().expect("waited");
         assert!(status.success(), "the other process ended with {status}");
     }

@@ -49,7 +49,8 @@ fn commit(results: &Results) -> Vec<Measure> {
     for commit in &results.commits {
         let on_kafka = commit.log == "kafka";
         let (place, yardstick) = if on_kafka { ("Kafka", "raw calls") } else { ("embedded", "write + fdatasync") };
-        let name = |share| format!("{place}, {} partitions, {share}", commit.partitions);
+        let plural = if commit.partitions == 1 { "" } else { "s" };
+        let name = |share| format!("{place}, {} partition{plural}, {share}", commit.partitions);
         let (ours, theirs) = (commit.session, commit.yardstick);
         let median = Measure::new(COMMIT, name("p50"), "ms", ours.p50).beside(yardstick, theirs.p50, Better::Less);
         measures.push(if on_kafka { median.aims(Aim::Below(15.0)) } else { median });

@@ -847,7 +847,8 @@ fn text_of(text: *const c_char) -> String {
 }
 
 fn milliseconds(timeout: Duration) -> c_int {
-    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+    // Rounded up: the last part of a millisecond would otherwise be a wait of 0, asked again and again until it is over.
+    c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
 fn error_of(code: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
