@@ -26,7 +26,6 @@ use crate::latency::{Percentiles, Times};
 
 const VALUE: [u8; 100] = [b'x'; 100];
 const WIDTHS: [u32; 3] = [1, 4, 8];
-const WARM_UP: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The same commit on a log and by its yardstick.
@@ -65,13 +64,13 @@ pub fn measure(broker: &Broker, rounds: u32) -> Result<Vec<Commit>> {
     Ok(commits)
 }
 
-/// Times all but the first rounds.
+/// Times the second half of twice as many rounds: a broker that was just started takes a while to get fast.
 fn times(rounds: u32, mut round: impl FnMut(u32) -> Result<()>) -> Result<Percentiles> {
     let mut times = Times::new();
-    for number in 0..WARM_UP + rounds {
+    for number in 0..2 * rounds {
         let started = Instant::now();
         round(number)?;
-        if number >= WARM_UP {
+        if number >= rounds {
             times.add(started.elapsed());
         }
     }
@@ -87,7 +86,7 @@ fn session_times(log: &dyn Log, prefix: &str, partitions: u32, rounds: u32) -> R
     };
     log.create_topics(&[spec(&input, 1), spec(&output, partitions)])?;
     // Offsets to commit must exist.
-    let records = (0..WARM_UP + rounds).map(|_| Record::new(input.as_str(), "key", VALUE).to_partition(0)).collect();
+    let records = (0..2 * rounds).map(|_| Record::new(input.as_str(), "key", VALUE).to_partition(0)).collect();
     log.appender()?.append_blocking(records)?;
     let group = format!("{prefix}session");
     let mut session = log.session(SessionConfig::new(group.as_str(), group.as_str(), vec![input.clone()]))?;
@@ -112,9 +111,9 @@ fn session_times(log: &dyn Log, prefix: &str, partitions: u32, rounds: u32) -> R
     session.close()?;
     let committed = log.committed(&group, &[&place.topic])?;
     ensure!(
-        committed == [(place, Offset::from(WARM_UP + rounds))],
+        committed == [(place, Offset::from(2 * rounds))],
         "after the last commit the group is at {committed:?}, not at {}",
-        WARM_UP + rounds,
+        2 * rounds,
     );
     Ok(times)
 }
