@@ -63,14 +63,7 @@ impl AllInOne {
     /// Why a part ended by itself.
     pub async fn run(self) -> anyhow::Result<()> {
         let shutdown = signals::shutdown()?;
-        let mut reloads = signals::reloads()?;
-        let reloader = self.gateway.reloader();
-        tokio::spawn(async move {
-            while reloads.changed().await.is_ok() {
-                // Success and failure are logged where they happen.
-                let _ = reloader.reload().await;
-            }
-        });
+        crate::gateway::reload_on_sighup(&self.gateway)?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let asked = async {
             let mut shutdown = shutdown;

@@ -36,10 +36,19 @@ pub async fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
     config.topics = arguments.topics.topics();
     config.partitions = arguments.topics.partitions(true);
     let shutdown = signals::shutdown()?;
-    let mut reloads = signals::reloads()?;
     let kafka = arguments.kafka;
     let log = tokio::task::spawn_blocking(move || kafka.connect()).await??;
     let gateway = Gateway::bind(config, log).await?;
+    reload_on_sighup(&gateway)?;
+    gateway.serve(shutdown).await
+}
+
+/// Reads the gateway's plan again at each SIGHUP, as long as the process lives.
+///
+/// # Errors
+/// When the process may not handle signals.
+pub fn reload_on_sighup(gateway: &Gateway) -> anyhow::Result<()> {
+    let mut reloads = signals::reloads()?;
     let reloader = gateway.reloader();
     tokio::spawn(async move {
         while reloads.changed().await.is_ok() {
@@ -47,5 +56,5 @@ pub async fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
             let _ = reloader.reload().await;
         }
     });
-    gateway.serve(shutdown).await
+    Ok(())
 }
