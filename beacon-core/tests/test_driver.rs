@@ -346,3 +346,9 @@ fn a_topology_describes_itself() {
     assert!(topology.describe().contains("process `silence` from `text`, `limit.read`"), "{}", topology.describe());
     assert!(topology.mermaid().starts_with("flowchart LR\n"));
 }
+
+#[test]
+fn a_topology_lists_its_stores_with_their_codecs() {
+    let stores: Vec<_> = detector().stores().iter().map(ToString::to_string).collect();
+    assert_eq!(stores, ["silence/beats: value of u64", "silence/limit: shared value of u64"]);
+}

@@ -3,9 +3,11 @@
 mod key_hash;
 mod primitives;
 mod times;
+mod versioned;
 
 pub use key_hash::{key_hash, murmur2};
 pub use primitives::Raw;
+pub use versioned::{Oldest, Schema, Versioned};
 
 /// Why bytes are not a value of the wanted type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,23 @@ pub trait Codec: Sized {
         self.encode(&mut out);
         out
     }
+
+    /// What these bytes are called where stores are listed, checkpoints' manifests among them: the type's name, unless
+    /// the codec says more, as [`Versioned`] does. For people and for warnings; bytes are never refused for it.
+    fn codec_name() -> String {
+        short_name(std::any::type_name::<Self>())
+    }
+}
+
+/// A type's name without the paths of its modules, which change without its bytes.
+fn short_name(full: &str) -> String {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    full.split_inclusive(|c| !is_path(c))
+        .map(|part| {
+            let path = part.trim_end_matches(|c| !is_path(c));
+            &part[path.rfind("::").map_or(0, |at| at + 2)..]
+        })
+        .collect()
 }
 
 /// A codec whose byte order is the order of the values: for keys of ordered map state.
@@ -69,4 +88,15 @@ macro_rules! prost_codec {
             }
         }
     )+};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Codec, short_name};
+
+    #[test]
+    fn names_of_codecs_come_without_paths() {
+        assert_eq!(String::codec_name(), "String");
+        assert_eq!(short_name("a::B<c::d::E, (u8, f::G)>"), "B<E, (u8, G)>");
+    }
 }

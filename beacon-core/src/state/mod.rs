@@ -6,17 +6,25 @@
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
 //! [`TaskState::apply`].
 
-mod handle;
 pub mod layout;
+mod map;
 mod memory;
 mod overlay;
+mod registry;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+mod scope;
+mod shared;
 mod store;
 mod task_state;
+mod value;
 
-pub use handle::{KeyedScope, MapState, Registry, SharedMap, SharedScope, SharedScopeMut, SharedValue, Value};
+pub use map::MapState;
 pub use memory::MemoryStore;
 pub use overlay::Change;
+pub use registry::{Registry, StoreKind, StoreSpec};
+pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
+pub use shared::{SharedMap, SharedValue};
 pub use store::{StateError, Store};
 pub use task_state::{Entries, TaskState};
+pub use value::Value;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::RawSource;
 use crate::operator::{Port, Receiver, TimerTarget};
-use crate::state::Registry;
+use crate::state::{Registry, StoreSpec};
 
 /// Number of an operator in its topology.
 pub(super) type NodeId = usize;
@@ -22,8 +22,8 @@ pub struct Assembly {
     finish: Vec<Finish>,
     pub(crate) sources: Vec<(Arc<str>, Rc<dyn RawSource>)>,
     pub(crate) timers: HashMap<u32, Rc<dyn TimerTarget>>,
-    /// Full names of all states.
-    pub(super) state_names: Vec<String>,
+    /// All states, in the order of their operators.
+    pub(super) stores: Vec<StoreSpec>,
 }
 
 impl Assembly {
@@ -65,7 +65,7 @@ impl Assembly {
     }
 
     pub(super) fn add_states(&mut self, registry: &Registry) {
-        self.state_names.extend_from_slice(registry.names());
+        self.stores.extend_from_slice(registry.stores());
     }
 
     pub(super) fn finish(mut self) -> Self {

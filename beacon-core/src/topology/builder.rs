@@ -11,6 +11,7 @@ use super::describe::{Drawing, Shape};
 use super::source::{Changed, ChangedSource, SourceSpec, Topic, ValueSource};
 use super::stream::Stream;
 use crate::codec::Codec;
+use crate::state::StoreSpec;
 use crate::state::layout::name_id;
 
 /// Puts a task's part of one operator together.
@@ -183,7 +184,7 @@ impl TopologyBuilder {
         if plan.sources.is_empty() {
             mistakes.push("nothing is read: there is no source".to_owned());
         }
-        let topology = Topology {
+        let mut topology = Topology {
             application: plan.application.clone(),
             blueprints: plan.blueprints.clone(),
             sources: plan.sources.clone(),
@@ -193,12 +194,14 @@ impl TopologyBuilder {
             sinks: sinks(&plan.nodes),
             hops: hops(&plan.nodes),
             drawing: Drawing::new(&plan.application, &plan.nodes),
+            stores: Vec::new(),
         };
         // Operators name their states in their constructors, so a trial assembly shows all of them.
-        let names = topology.assemble().state_names;
+        topology.stores = topology.assemble().stores;
+        let names = topology.stores.iter().map(|store| store.name().to_owned());
         let operators = plan.nodes.iter().map(|node| node.name.clone());
         let mut ids: BTreeMap<u32, String> = BTreeMap::new();
-        for name in names.into_iter().chain(operators) {
+        for name in names.chain(operators) {
             if let Some(other) = ids.insert(name_id(&name), name.clone()) {
                 let why = if other == name { "is used twice" } else { "collides with another; rename one" };
                 let mistake = format!("the state or operator name `{name}` {why}");
@@ -242,6 +245,7 @@ pub struct Topology {
     sinks: Vec<(String, Arc<str>)>,
     hops: u32,
     drawing: Drawing,
+    stores: Vec<StoreSpec>,
 }
 
 impl Topology {
@@ -278,6 +282,11 @@ impl Topology {
     /// How many internal topics a record of a source may pass, one after the other, before it meets an operator.
     pub fn hops(&self) -> u32 {
         self.hops
+    }
+
+    /// The states of all operators, in the order of the operators.
+    pub fn stores(&self) -> &[StoreSpec] {
+        &self.stores
     }
 
     pub(crate) fn call_site(&self, operator: u32) -> Option<&CallSite> {
