@@ -2,8 +2,9 @@
 
 use super::{BroadcastProcess, KeyedProcess, KeyedRunner, OpError, OpResult, RecordMeta, Step};
 use crate::codec::Codec;
-use crate::state::layout::{self, KEYED};
-use crate::state::{KeyedScope, SharedScope, SharedScopeMut, StateError, TaskState, Value};
+use crate::state::layout;
+use crate::state::sealed::Sealed;
+use crate::state::{Expiries, KeyedScope, SharedScope, SharedScopeMut, StateError, TaskState, Value};
 use crate::time::{Deadline, EventTime, ProcessingTime, TimeDomain};
 use crate::timer::TimerTag;
 
@@ -96,6 +97,8 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
     }
 }
 
+impl<P: KeyedProcess> Sealed for Ctx<'_, P> {}
+
 impl<P: KeyedProcess> KeyedScope for Ctx<'_, P> {
     fn state(&self) -> &TaskState {
         &self.step.state
@@ -105,6 +108,15 @@ impl<P: KeyedProcess> KeyedScope for Ctx<'_, P> {
     }
     fn key_at(&self) -> (u16, &[u8]) {
         (self.group, self.key_bytes)
+    }
+    fn now(&self) -> ProcessingTime {
+        self.step.now()
+    }
+    fn expiries(&self) -> &Expiries {
+        &self.step.expiries
+    }
+    fn parts(&mut self) -> (&mut TaskState, &Expiries) {
+        (&mut self.step.state, &self.step.expiries)
     }
 }
 
@@ -147,25 +159,37 @@ impl<'a, P: BroadcastProcess> BroadcastCtx<'a, P> {
         mut visit: impl FnMut(V, &mut Ctx<'_, P>) -> OpResult,
     ) -> OpResult {
         // The space is ordered by key group, then state: walk all of it once and pick this state's entries.
+        let (store, now) = (&state.store, self.step.now());
         let mut found = Vec::new();
-        self.step.state.scan(&[KEYED], Some(&[KEYED + 1]), &mut |entry, value| {
+        let mut failed = None;
+        let space = store.space();
+        self.step.state.scan(&[space], Some(&[space + 1]), &mut |entry, stored| {
             if let Some((id, key, [])) = layout::split_keyed(entry)
-                && id == state.id()
+                && id == store.id()
             {
-                found.push((key.to_vec(), value.to_vec()));
+                match store.seen(now, stored) {
+                    Ok(Some(value)) => found.push((key.to_vec(), value.to_vec())),
+                    Ok(None) => {}
+                    Err(error) => failed = Some(error),
+                }
             }
-            true
+            failed.is_none()
         })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
         for (key_bytes, value) in found {
             let key = P::Key::decode(&key_bytes)
                 .map_err(|error| OpError::Stop(format!("operator `{}`: stored key: {error}", self.runner.name)))?;
-            let value = state.decode(&value)?;
+            let value = state.store.decode(&value)?;
             let group = layout::key_group(&key_bytes);
             visit(value, &mut Ctx::new(self.runner, &key, &key_bytes, group, self.step))?;
         }
         Ok(())
     }
 }
+
+impl<P: BroadcastProcess> Sealed for BroadcastCtx<'_, P> {}
 
 impl<P: BroadcastProcess> SharedScope for BroadcastCtx<'_, P> {
     fn shared_state(&self) -> &TaskState {

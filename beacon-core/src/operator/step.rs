@@ -7,7 +7,7 @@ use crate::codec::key_hash;
 use crate::log::Header;
 use crate::log::Offset;
 use crate::state::layout::{self, CALLS, WATERMARKS};
-use crate::state::{StateError, TaskState};
+use crate::state::{Expiries, StateError, TaskState};
 use crate::time::{EventTime, ProcessingTime, TimeDomain};
 use crate::timer::TimerQueue;
 
@@ -60,6 +60,7 @@ pub struct Step {
     pub(crate) state: TaskState,
     pub(crate) processing_timers: TimerQueue,
     pub(crate) event_timers: TimerQueue,
+    pub(super) expiries: Expiries,
     now: ProcessingTime,
     watermark: Option<EventTime>,
     partition: u32,
@@ -76,6 +77,7 @@ impl Step {
             state,
             processing_timers: TimerQueue::new(TimeDomain::Processing),
             event_timers: TimerQueue::new(TimeDomain::Event),
+            expiries: Expiries::default(),
             now: ProcessingTime::default(),
             watermark: None,
             partition,
@@ -93,6 +95,14 @@ impl Step {
         self.record = record;
     }
 
+    /// Ends the step's dealings with lifetimes: what it read lives on, a little of what is over is removed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn settle_lifetimes(&mut self) -> Result<(), StateError> {
+        self.expiries.settle(&mut self.state, self.now)
+    }
+
     /// Keeps what the step did and hands out what it wants to send and ask.
     pub fn keep(&mut self) -> (std::vec::Drain<'_, Outgoing>, std::vec::Drain<'_, Call>) {
         self.state.keep_step();
@@ -104,6 +114,7 @@ impl Step {
         self.state.undo_step();
         self.processing_timers.forget();
         self.event_timers.forget();
+        self.expiries.forget();
         self.outgoing.clear();
         self.calls.clear();
     }

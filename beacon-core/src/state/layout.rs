@@ -8,6 +8,8 @@ use crate::codec::key_hash;
 
 /// State of operators, by key.
 pub const KEYED: u8 = 0x10;
+/// State of operators whose entries have a lifetime, by key; values begin with a stamp.
+pub const EXPIRING: u8 = 0x11;
 /// Deadline of each timer, by key.
 pub const TIMERS: u8 = 0x20;
 /// Requests of asynchronous calls without an answer yet, by key.
@@ -20,6 +22,8 @@ pub const WATERMARKS: u8 = 0x90;
 pub const LOCAL: u8 = 0xF0;
 /// Timers in the order of their deadlines, derived from [`TIMERS`].
 pub const TIMER_INDEX: u8 = 0xF1;
+/// Entries of [`EXPIRING`] in the order they expire, derived from it.
+pub const EXPIRY_INDEX: u8 = 0xF3;
 /// What this disk reflects: changelog and source offsets.
 pub const META: u8 = 0xF2;
 

@@ -34,6 +34,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(None);
+        }
+        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let last = self.entries.range::<[u8], _>((Bound::Included(from), end)).next_back();
+        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+    }
+
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
         for change in changes {
             match change {

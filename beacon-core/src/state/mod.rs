@@ -6,7 +6,10 @@
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
 //! [`TaskState::apply`].
 
+mod expiry;
+mod keyed;
 pub mod layout;
+mod list;
 mod map;
 mod memory;
 mod overlay;
@@ -19,10 +22,14 @@ mod store;
 mod task_state;
 mod value;
 
-pub use map::MapState;
+pub(crate) use expiry::replay as replay_expiry;
+pub use expiry::{Expiries, Ttl};
+pub use list::{ListIter, ListState};
+pub use map::{MapIter, MapState};
 pub use memory::MemoryStore;
 pub use overlay::Change;
-pub use registry::{Registry, StoreKind, StoreSpec};
+pub use registry::{Expiring, Registry, StoreKind, StoreSpec};
+pub(crate) use scope::sealed;
 pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
 pub use shared::{SharedMap, SharedValue};
 pub use store::{StateError, Store};

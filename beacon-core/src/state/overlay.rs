@@ -63,7 +63,11 @@ impl Overlay {
         }
     }
 
-    pub(super) fn range(&self, from: &[u8], to: Option<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Pending)> {
+    pub(super) fn range(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Pending)> {
         let end = to.map_or(Bound::Unbounded, Bound::Excluded);
         let empty = to.is_some_and(|to| to <= from);
         (!empty).then(|| self.writes.range::<[u8], _>((Bound::Included(from), end))).into_iter().flatten()

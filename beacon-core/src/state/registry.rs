@@ -4,8 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::keyed::KeyedStore;
 use super::layout;
-use super::{MapState, SharedMap, SharedValue, StateError, TaskState, Value};
+use super::{ListState, MapState, SharedMap, SharedValue, StateError, TaskState, Ttl, Value};
 use crate::codec::{Codec, OrderedCodec};
 
 /// What a store keeps for each key, or for the task.
@@ -16,6 +17,8 @@ pub enum StoreKind {
     Value,
     /// [`MapState`].
     Map,
+    /// [`ListState`].
+    List,
     /// [`SharedValue`].
     SharedValue,
     /// [`SharedMap`].
@@ -27,6 +30,7 @@ impl fmt::Display for StoreKind {
         f.write_str(match self {
             Self::Value => "value",
             Self::Map => "map",
+            Self::List => "list",
             Self::SharedValue => "shared value",
             Self::SharedMap => "shared map",
         })
@@ -39,6 +43,7 @@ pub struct StoreSpec {
     name: String,
     kind: StoreKind,
     codec: String,
+    ttl: Option<Ttl>,
 }
 
 impl StoreSpec {
@@ -62,11 +67,20 @@ impl StoreSpec {
     pub fn codec(&self) -> &str {
         &self.codec
     }
+
+    /// How long its entries live; `None`: until they are removed.
+    pub fn ttl(&self) -> Option<Ttl> {
+        self.ttl
+    }
 }
 
 impl fmt::Display for StoreSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} of {}", self.name, self.kind, self.codec)
+        write!(f, "{}: {} of {}", self.name, self.kind, self.codec)?;
+        match self.ttl {
+            None => Ok(()),
+            Some(ttl) => write!(f, ", lives {:?} since its last {}", ttl.lifetime(), ttl.counts()),
+        }
     }
 }
 
@@ -83,39 +97,88 @@ impl Registry {
         Self { operator: operator.into(), stores: Vec::new() }
     }
 
-    fn register(&mut self, name: &str, kind: StoreKind, codec: String) -> (u32, Arc<str>) {
+    fn register(&mut self, name: &str, kind: StoreKind, codec: String, ttl: Option<Ttl>) -> (u32, Arc<str>) {
         let full = format!("{}/{name}", self.operator);
-        self.stores.push(StoreSpec { name: full.clone(), kind, codec });
+        self.stores.push(StoreSpec { name: full.clone(), kind, codec, ttl });
         (layout::name_id(&full), full.into())
+    }
+
+    fn keyed(&mut self, name: &str, kind: StoreKind, codec: String, ttl: Option<Ttl>) -> KeyedStore {
+        let (id, name) = self.register(name, kind, codec, ttl);
+        KeyedStore { id, name, ttl }
     }
 
     /// One value per key.
     pub fn value<V: Codec>(&mut self, name: &str) -> Value<V> {
-        let (id, name) = self.register(name, StoreKind::Value, V::codec_name());
-        Value { id, name, marker: PhantomData }
+        Value { store: self.keyed(name, StoreKind::Value, V::codec_name(), None), marker: PhantomData }
     }
 
     /// An ordered map per key.
     pub fn map<K: OrderedCodec, V: Codec>(&mut self, name: &str) -> MapState<K, V> {
-        let (id, name) = self.register(name, StoreKind::Map, map_codec::<K, V>());
-        MapState { id, name, marker: PhantomData }
+        MapState { store: self.keyed(name, StoreKind::Map, map_codec::<K, V>(), None), marker: PhantomData }
+    }
+
+    /// A list per key.
+    pub fn list<V: Codec>(&mut self, name: &str) -> ListState<V> {
+        ListState::new(self.keyed(name, StoreKind::List, V::codec_name(), None))
+    }
+
+    /// Hands out keyed states whose entries end by themselves.
+    ///
+    /// A state that gets a lifetime, or loses it, in a new version of the program begins empty: its entries stand
+    /// elsewhere. Another lifetime holds for what is written from then on.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use beacon_core::state::{Registry, Ttl, Value};
+    /// # fn make(state: &mut Registry) -> Value<u64> {
+    /// state.expiring(Ttl::since_write(Duration::from_secs(3600))).value("seen in the last hour")
+    /// # }
+    /// ```
+    pub fn expiring(&mut self, ttl: Ttl) -> Expiring<'_> {
+        Expiring { registry: self, ttl }
     }
 
     /// One value for the whole task, written by broadcast records and read by all.
     pub fn shared_value<V: Codec>(&mut self, name: &str) -> SharedValue<V> {
-        let (id, name) = self.register(name, StoreKind::SharedValue, V::codec_name());
+        let (id, name) = self.register(name, StoreKind::SharedValue, V::codec_name(), None);
         SharedValue { id, name, marker: PhantomData }
     }
 
     /// An ordered map for the whole task, written by broadcast records and read by all.
     pub fn shared_map<K: OrderedCodec, V: Codec>(&mut self, name: &str) -> SharedMap<K, V> {
-        let (id, name) = self.register(name, StoreKind::SharedMap, map_codec::<K, V>());
+        let (id, name) = self.register(name, StoreKind::SharedMap, map_codec::<K, V>(), None);
         SharedMap { id, name, marker: PhantomData }
     }
 
     /// The stores handed out so far.
     pub fn stores(&self) -> &[StoreSpec] {
         &self.stores
+    }
+}
+
+/// Hands out states whose entries end by themselves: see [`Registry::expiring`].
+pub struct Expiring<'a> {
+    registry: &'a mut Registry,
+    ttl: Ttl,
+}
+
+impl Expiring<'_> {
+    /// One value per key.
+    pub fn value<V: Codec>(self, name: &str) -> Value<V> {
+        let store = self.registry.keyed(name, StoreKind::Value, V::codec_name(), Some(self.ttl));
+        Value { store, marker: PhantomData }
+    }
+
+    /// An ordered map per key; each entry has a life of its own.
+    pub fn map<K: OrderedCodec, V: Codec>(self, name: &str) -> MapState<K, V> {
+        let store = self.registry.keyed(name, StoreKind::Map, map_codec::<K, V>(), Some(self.ttl));
+        MapState { store, marker: PhantomData }
+    }
+
+    /// A list per key; each element has a life of its own.
+    pub fn list<V: Codec>(self, name: &str) -> ListState<V> {
+        ListState::new(self.registry.keyed(name, StoreKind::List, V::codec_name(), Some(self.ttl)))
     }
 }
 

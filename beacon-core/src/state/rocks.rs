@@ -111,6 +111,19 @@ impl Store for RocksStore {
         Ok(())
     }
 
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(None);
+        }
+        let mut options = rocksdb::ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        let last = self.db.iterator_opt(IteratorMode::End, options).next().transpose();
+        Ok(last.map_err(|error| self.error(&error))?.map(|(key, value)| (key.into_vec(), value.into_vec())))
+    }
+
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
         let mut batch = WriteBatch::default();
         for change in changes {

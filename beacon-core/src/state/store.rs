@@ -42,6 +42,18 @@ pub trait Store {
         visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StateError>;
 
+    /// The last entry from `from` (inclusive) to `to` (exclusive; `None`: to the end).
+    ///
+    /// Walks over all of them unless the store knows better.
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        let mut last = None;
+        self.scan(from, to, &mut |key, value| {
+            last = Some((key.to_vec(), value.to_vec()));
+            true
+        })?;
+        Ok(last)
+    }
+
     /// Applies all changes as one.
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError>;
 

@@ -76,6 +76,22 @@ impl TaskState {
         Ok(())
     }
 
+    /// The last entry from `from` (inclusive) to `to` (exclusive), pending writes included.
+    pub fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        let mut to = to.map(<[u8]>::to_vec);
+        loop {
+            let committed = self.store.last(from, to.as_deref())?;
+            let pending = self.overlay.range(from, to.as_deref()).next_back();
+            match (committed, pending) {
+                (committed, None) => return Ok(committed),
+                (Some(committed), Some((key, _))) if committed.0 > *key => return Ok(Some(committed)),
+                (_, Some((key, Some(value)))) => return Ok(Some((key.clone(), value.clone()))),
+                // A pending delete: it may stand for a committed entry, which is then no more.
+                (_, Some((key, None))) => to = Some(key.clone()),
+            }
+        }
+    }
+
     /// Entries whose keys begin with `prefix`, as owned pairs in key order; the keys without the prefix.
     pub fn entries(&self, prefix: &[u8]) -> Result<Entries, StateError> {
         let mut found = Vec::new();

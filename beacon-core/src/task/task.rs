@@ -10,8 +10,8 @@ use super::{ChangelogError, Positions, TaskError, decode_chunk, encode_chunks};
 use crate::codec::Codec;
 use crate::log::{Offset, RecordRef, TopicPartition};
 use crate::operator::{Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimerTarget};
-use crate::state::layout::{META, TIMERS, is_logged};
-use crate::state::{Change, Entries, StateError, Store, TaskState};
+use crate::state::layout::{EXPIRING, META, TIMERS, is_logged};
+use crate::state::{Change, Entries, StateError, Store, TaskState, replay_expiry};
 use crate::time::{EventTime, ProcessingTime};
 use crate::timer::TimerQueue;
 use crate::topology::{RawRecord, RawSource, Topology};
@@ -140,6 +140,9 @@ impl Task {
                     Change::Delete(_) => None,
                 };
                 TimerQueue::replay(state, key, deadline)?;
+            }
+            if key.first() == Some(&EXPIRING) {
+                replay_expiry(state, key, if let Change::Put(_, value) = change { Some(value) } else { None })?;
             }
             match change {
                 Change::Put(key, value) => state.put(key, value.to_vec()),
@@ -306,6 +309,7 @@ impl Task {
             Err(OpError::Stop(reason)) => return Err(TaskError::Stop { at: at(), reason }),
             Err(OpError::State(error)) => return Err(error.into()),
         }
+        self.step.settle_lifetimes()?;
         let (outgoing, calls) = self.step.keep();
         self.calls.extend(calls);
         for record in outgoing {
