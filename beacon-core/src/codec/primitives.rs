@@ -47,6 +47,26 @@ impl Codec for bool {
     }
 }
 
+/// A byte that says whether there is a value, then the value.
+impl<V: Codec> Codec for Option<V> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.encode(out);
+        }
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        match bytes {
+            [0] => Ok(None),
+            [1, value @ ..] => V::decode(value).map(Some),
+            _ => Err(CodecError::new("Option", "it begins with neither 0 alone nor 1")),
+        }
+    }
+    fn codec_name() -> String {
+        format!("Option<{}>", V::codec_name())
+    }
+}
+
 macro_rules! integer {
     ($($type:ty, $unsigned:ty, $flip:expr);+ $(;)?) => {$(
         impl Codec for $type {
@@ -84,6 +104,15 @@ mod tests {
             prop_assert_eq!(i64::decode(&a.to_bytes()).expect("own bytes"), a);
             prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
         }
+    }
+
+    #[test]
+    fn options_read_back_and_nothing_else_does() {
+        for value in [None, Some(String::new()), Some("x".to_owned())] {
+            assert_eq!(Option::<String>::decode(&value.to_bytes()), Ok(value));
+        }
+        assert!(Option::<String>::decode(&[0, 1]).is_err());
+        assert!(Option::<String>::decode(&[]).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What an operator sees in a step.
 
-use super::{BroadcastProcess, KeyedProcess, KeyedRunner, OpError, OpResult, RecordMeta, Step};
+use super::{BroadcastProcess, KeyedProcess, KeyedRunner, OpError, OpResult, Output, RecordMeta, Step};
 use crate::codec::Codec;
 use crate::state::layout;
 use crate::state::sealed::Sealed;
@@ -94,6 +94,14 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
     /// Theirs; pass it on, the whole step is taken back.
     pub fn emit(&mut self, value: P::Out) -> OpResult {
         self.runner.output.push(value, self.step)
+    }
+
+    /// Hands a value to the operators after one of this operator's named outputs.
+    ///
+    /// # Errors
+    /// Theirs; pass it on, the whole step is taken back.
+    pub fn emit_to<T: Clone>(&mut self, output: &Output<T>, value: T) -> OpResult {
+        output.port.push(value, self.step)
     }
 }
 

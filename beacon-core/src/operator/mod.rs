@@ -4,14 +4,20 @@
 //! everything it does is kept or taken back as one. What it deliberately cannot do: ask a clock, block, or reach the
 //! log.
 
+mod aggregate;
 mod context;
 mod error;
+mod output;
 mod port;
 mod process;
 mod step;
 
+pub use aggregate::{Aggregate, Count, MergeAggregate};
 pub use context::{BroadcastCtx, Ctx};
 pub use error::{OpError, OpResult};
+pub use output::Output;
 pub use port::{Port, Receiver};
-pub use process::{BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, TimerTarget};
+pub use process::{
+    BroadcastProcess, BroadcastSide, ConnectedProcess, KeyedProcess, KeyedRunner, RightSide, TimerTarget,
+};
 pub use step::{Call, Outgoing, RecordMeta, Step};

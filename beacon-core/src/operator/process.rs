@@ -50,6 +50,22 @@ pub trait BroadcastProcess: KeyedProcess {
     fn on_broadcast(&self, record: Self::Broadcast, ctx: &mut BroadcastCtx<'_, Self>) -> OpResult;
 }
 
+/// A keyed operator with a second input of another type: both see the same state and timers of a key.
+///
+/// The first input is [`KeyedProcess::on_record`]'s. All steps of one key happen one after the other, whichever input
+/// they come from; records of one input keep their order, between the inputs there is none. For three inputs and more,
+/// map each to a variant of an enum and merge the streams.
+pub trait ConnectedProcess: KeyedProcess {
+    /// What comes in on the right.
+    type Right: 'static;
+
+    /// One record of the second input, at the context's key.
+    ///
+    /// # Errors
+    /// What is to become of the record: see [`OpError`].
+    fn on_right(&self, record: Self::Right, ctx: &mut Ctx<'_, Self>) -> OpResult;
+}
+
 /// Something timers can be for.
 pub trait TimerTarget {
     /// Runs a timer that is due.
@@ -71,23 +87,34 @@ impl<P: KeyedProcess> KeyedRunner<P> {
     pub fn new(operator: P, name: &str, output: Port<P::Out>) -> Self {
         Self { operator, id: layout::name_id(name), name: name.into(), output, scratch: RefCell::default() }
     }
-}
 
-/// A record with its key.
-impl<P: KeyedProcess> Receiver<(P::Key, P::In)> for KeyedRunner<P>
-where
-    P::Key: Clone,
-{
-    fn receive(&self, (key, record): (P::Key, P::In), step: &mut Step) -> OpResult {
+    /// Runs a record's part of a step at its key.
+    fn at_key(&self, key: &P::Key, step: &mut Step, run: impl FnOnce(&mut Ctx<'_, P>) -> OpResult) -> OpResult {
         let mut bytes = self.scratch.take();
         bytes.clear();
         key.encode(&mut bytes);
-        let result = step.key_group(&bytes).and_then(|group| {
-            let mut ctx = Ctx::new(self, &key, &bytes, group, step);
-            self.operator.on_record(record, &mut ctx)
-        });
+        let result = step.key_group(&bytes).and_then(|group| run(&mut Ctx::new(self, key, &bytes, group, step)));
+        if result.is_err() {
+            step.refused_by(&self.name);
+        }
         *self.scratch.borrow_mut() = bytes;
         result
+    }
+}
+
+/// A record with its key.
+impl<P: KeyedProcess> Receiver<(P::Key, P::In)> for KeyedRunner<P> {
+    fn receive(&self, (key, record): (P::Key, P::In), step: &mut Step) -> OpResult {
+        self.at_key(&key, step, |ctx| self.operator.on_record(record, ctx))
+    }
+}
+
+/// The second input of an operator.
+pub struct RightSide<P: ConnectedProcess>(pub(crate) Rc<KeyedRunner<P>>);
+
+impl<P: ConnectedProcess> Receiver<(P::Key, P::Right)> for RightSide<P> {
+    fn receive(&self, (key, record): (P::Key, P::Right), step: &mut Step) -> OpResult {
+        self.0.at_key(&key, step, |ctx| self.0.operator.on_right(record, ctx))
     }
 }
 
@@ -96,8 +123,11 @@ pub struct BroadcastSide<P: BroadcastProcess>(pub Rc<KeyedRunner<P>>);
 
 impl<P: BroadcastProcess> Receiver<P::Broadcast> for BroadcastSide<P> {
     fn receive(&self, record: P::Broadcast, step: &mut Step) -> OpResult {
-        let mut ctx = BroadcastCtx::new(&self.0, step);
-        self.0.operator.on_broadcast(record, &mut ctx)
+        let result = self.0.operator.on_broadcast(record, &mut BroadcastCtx::new(&self.0, step));
+        if result.is_err() {
+            step.refused_by(&self.0.name);
+        }
+        result
     }
 }
 
@@ -113,6 +143,10 @@ impl<P: KeyedProcess> TimerTarget for KeyedRunner<P> {
         })?;
         let mut ctx = Ctx::new(self, &key, &timer.key, layout::key_group(&timer.key), step);
         ctx.timer_deadline_ms = Some(timer.deadline_ms);
-        self.operator.on_timer(tag, &mut ctx)
+        let result = self.operator.on_timer(tag, &mut ctx);
+        if result.is_err() {
+            step.refused_by(&self.name);
+        }
+        result
     }
 }

@@ -66,6 +66,8 @@ pub struct Step {
     partition: u32,
     partitions: u32,
     record: Option<RecordMeta>,
+    /// The operator whose error ended the step.
+    refused_by: Option<Box<str>>,
     outgoing: Vec<Outgoing>,
     calls: Vec<Call>,
 }
@@ -83,6 +85,7 @@ impl Step {
             partition,
             partitions,
             record: None,
+            refused_by: None,
             outgoing: Vec::new(),
             calls: Vec::new(),
         }
@@ -93,6 +96,7 @@ impl Step {
         // A clock set back must not move time back under operators.
         self.now = self.now.max(now);
         self.record = record;
+        self.refused_by = None;
     }
 
     /// Ends the step's dealings with lifetimes: what it read lives on, a little of what is over is removed.
@@ -151,6 +155,16 @@ impl Step {
             )));
         }
         Ok(layout::group_of_hash(hash))
+    }
+
+    /// Notes whose error this is. Errors pass through the operators before on their way out: the first to say so is it.
+    pub(crate) fn refused_by(&mut self, operator: &str) {
+        self.refused_by.get_or_insert_with(|| operator.into());
+    }
+
+    /// The operator whose error ended the step.
+    pub(crate) fn take_refused_by(&mut self) -> Option<Box<str>> {
+        self.refused_by.take()
     }
 
     /// Partition count of the application.

@@ -1,5 +1,6 @@
 //! Typed handles to state are made here, once, in an operator's constructor; here their names are kept.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -89,12 +90,14 @@ impl fmt::Display for StoreSpec {
 pub struct Registry {
     operator: String,
     stores: Vec<StoreSpec>,
+    /// Named outputs: the layer above says of what.
+    pub(crate) outputs: Vec<(String, Box<dyn Any>)>,
 }
 
 impl Registry {
     /// A registry for the states of this operator.
     pub fn new(operator: impl Into<String>) -> Self {
-        Self { operator: operator.into(), stores: Vec::new() }
+        Self { operator: operator.into(), stores: Vec::new(), outputs: Vec::new() }
     }
 
     fn register(&mut self, name: &str, kind: StoreKind, codec: String, ttl: Option<Ttl>) -> (u32, Arc<str>) {

@@ -45,6 +45,8 @@ pub struct TaskSettings {
 
 struct Input {
     topic: Arc<str>,
+    /// The operator that reads it.
+    name: String,
     source: Rc<dyn RawSource>,
     event_time: Option<Duration>,
     number: u32,
@@ -84,6 +86,7 @@ impl Task {
                 let spec = topology.sources().iter().find(|spec| spec.topic == *topic);
                 Input {
                     topic: Arc::clone(topic),
+                    name: spec.map_or_else(|| topic.to_string(), |spec| spec.name.clone()),
                     source: Rc::clone(source),
                     event_time: spec.and_then(|spec| spec.event_time),
                     number: crate::state::layout::name_id(topic),
@@ -214,6 +217,11 @@ impl Task {
         }
         let raw = RawRecord { key: record.key, value: record.value };
         let result = input.source.feed(raw, &mut self.step);
+        // Nobody said that it was his: the bytes could not be read.
+        let reader = result.is_err().then(|| input.name.clone());
+        if let Some(reader) = reader {
+            self.step.refused_by(&reader);
+        }
         let at = || format!("{}/{}@{}", record.topic, record.partition, record.offset);
         self.settle(result, &at, (record.key, record.value), send)?;
         self.positions.advance(&record.topic_partition(), record.offset);
@@ -278,6 +286,11 @@ impl Task {
         (key, value): (Option<&[u8]>, Option<&[u8]>),
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
+        let operator = self.step.take_refused_by();
+        let blamed = || match &operator {
+            Some(operator) => format!("{}, operator `{operator}`", at()),
+            None => at(),
+        };
         match result {
             Ok(()) => {}
             Err(OpError::DeadLetter(reason)) => {
@@ -285,12 +298,18 @@ impl Task {
                 self.step.recall_event_time(&self.event_time_inputs)?;
                 let Some(topic) = &self.dead_letters else {
                     let reason = format!("{reason} (and the job has no topic for dead letters)");
-                    return Err(TaskError::Stop { at: at(), reason });
+                    return Err(TaskError::Stop { at: blamed(), reason });
                 };
-                tracing::warn!(source = at(), reason, "record goes to the dead letters");
+                tracing::warn!(
+                    source = at(),
+                    operator = operator.as_deref(),
+                    reason,
+                    "record goes to the dead letters"
+                );
                 let headers = vec![
                     ("beacon.error".to_owned(), reason.into_bytes()),
                     ("beacon.source".to_owned(), at().into_bytes()),
+                    ("beacon.operator".to_owned(), operator.unwrap_or_default().into_string().into_bytes()),
                     (
                         "beacon.application-task".to_owned(),
                         format!("{} {}", self.changelog.topic, self.id).into_bytes(),
@@ -305,8 +324,8 @@ impl Task {
                     timestamp: self.step.output_time(),
                 });
             }
-            Err(OpError::Retry(reason)) => return Err(TaskError::Retry { at: at(), reason }),
-            Err(OpError::Stop(reason)) => return Err(TaskError::Stop { at: at(), reason }),
+            Err(OpError::Retry(reason)) => return Err(TaskError::Retry { at: blamed(), reason }),
+            Err(OpError::Stop(reason)) => return Err(TaskError::Stop { at: blamed(), reason }),
             Err(OpError::State(error)) => return Err(error.into()),
         }
         self.step.settle_lifetimes()?;

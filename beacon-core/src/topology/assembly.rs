@@ -1,7 +1,7 @@
 //! One task's operators, put together from the topology's blueprints.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,20 +24,47 @@ pub struct Assembly {
     pub(crate) timers: HashMap<u32, Rc<dyn TimerTarget>>,
     /// All states, in the order of their operators.
     pub(super) stores: Vec<StoreSpec>,
+    /// Named outputs by operator and name: a `Port<T>` each.
+    outputs: BTreeMap<(NodeId, String), Box<dyn Any>>,
+    /// What only shows when operators are made.
+    pub(super) mistakes: Vec<String>,
 }
 
 impl Assembly {
     /// The output of a node; its receivers are joined when all nodes are there.
     pub(super) fn port<T: Clone + 'static>(&mut self, node: NodeId) -> Port<T> {
         let port = Port::default();
-        let output = port.clone();
+        self.join_later(node, port.clone());
+        port
+    }
+
+    /// Joins a port to the receivers of a node when all nodes are there.
+    fn join_later<T: Clone + 'static>(&mut self, node: NodeId, output: Port<T>) {
         self.finish.push(Box::new(move |assembly: &mut Assembly| {
             let receivers = assembly.receivers.remove(&node).map(|receivers| {
                 *receivers.downcast().expect("receivers of a node are of the node's type: streams are typed")
             });
             output.connect(receivers.unwrap_or_default());
         }));
-        port
+    }
+
+    /// Makes a named output of an operator the output of a node of its own.
+    pub(super) fn take_output<T: Clone + 'static>(&mut self, operator: (NodeId, &str), name: &str, node: NodeId) {
+        let (id, operator) = operator;
+        match self.outputs.remove(&(id, name.to_owned())).map(|port| port.downcast::<Port<T>>()) {
+            Some(Ok(port)) => self.join_later(node, *port),
+            Some(Err(_)) => {
+                let wanted = std::any::type_name::<T>();
+                self.mistakes
+                    .push(format!("output `{name}` of `{operator}` is taken as {wanted}, which it does not hold"));
+            }
+            None => {
+                let known: Vec<_> =
+                    self.outputs.keys().filter(|(of, _)| *of == id).map(|(_, name)| format!("`{name}`")).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                self.mistakes.push(format!("`{operator}` has no output `{name}` to take; not taken are: {known}"));
+            }
+        }
     }
 
     /// Attaches a receiver to a node's output.
@@ -64,8 +91,14 @@ impl Assembly {
         self.timers.insert(operator, target);
     }
 
-    pub(super) fn add_states(&mut self, registry: &Registry) {
+    /// What an operator asked for in its constructor.
+    pub(super) fn add_registered(&mut self, node: NodeId, operator: &str, registry: Registry) {
         self.stores.extend_from_slice(registry.stores());
+        for (name, port) in registry.outputs {
+            if self.outputs.insert((node, name.clone()), port).is_some() {
+                self.mistakes.push(format!("`{operator}` has two outputs `{name}`"));
+            }
+        }
     }
 
     pub(super) fn finish(mut self) -> Self {

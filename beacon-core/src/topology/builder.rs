@@ -25,6 +25,19 @@ pub(super) struct Node {
     pub(super) inputs: Vec<NodeId>,
     /// The topic it reads or writes.
     pub(super) topic: Option<Arc<str>>,
+    /// What its name does not tell: the windows of a window.
+    pub(super) detail: Option<String>,
+}
+
+impl Node {
+    pub(super) fn new(name: impl Into<String>, shape: Shape, inputs: Vec<NodeId>) -> Self {
+        Self { name: name.into(), shape, inputs, topic: None, detail: None }
+    }
+
+    pub(super) fn on(mut self, topic: Option<&Arc<str>>) -> Self {
+        self.topic = topic.cloned();
+        self
+    }
 }
 
 /// A topic between two steps of the job, made by the engine.
@@ -150,10 +163,7 @@ impl TopologyBuilder {
             event_time: None,
         });
         let node = plan.next();
-        plan.add(
-            Node { name: name.to_owned(), shape: Shape::Source, inputs: Vec::new(), topic: Some(Arc::clone(topic)) },
-            move |assembly| blueprint(assembly, node),
-        );
+        plan.add(Node::new(name, Shape::Source, Vec::new()).on(Some(topic)), move |assembly| blueprint(assembly, node));
         Stream::new(Rc::clone(&self.plan), node)
     }
 
@@ -196,8 +206,10 @@ impl TopologyBuilder {
             drawing: Drawing::new(&plan.application, &plan.nodes),
             stores: Vec::new(),
         };
-        // Operators name their states in their constructors, so a trial assembly shows all of them.
-        topology.stores = topology.assemble().stores;
+        // Operators name their states and outputs in their constructors, so a trial assembly shows all of them.
+        let trial = topology.assemble();
+        mistakes.extend(trial.mistakes);
+        topology.stores = trial.stores;
         let names = topology.stores.iter().map(|store| store.name().to_owned());
         let operators = plan.nodes.iter().map(|node| node.name.clone());
         let mut ids: BTreeMap<u32, String> = BTreeMap::new();

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::builder::{Node, Plan};
 use super::describe::Shape;
+use super::keyed::KeyedStream;
 use super::source::{RawRecord, RawSource};
-use super::stream::{KeyedStream, Stream};
+use super::stream::Stream;
 use super::transform::Apply;
 use crate::codec::{Codec, CodecError};
 use crate::operator::{Call, OpResult, Port, Step};
@@ -83,7 +84,7 @@ impl<K: Codec + Clone + 'static, R: Codec + Clone + 'static> Replies<K, R> {
         let node = borrowed.next();
         let read_topic = Arc::clone(&topic);
         borrowed.add(
-            Node { name: format!("{name}.replies"), shape: Shape::Replies, inputs: Vec::new(), topic: Some(topic) },
+            Node::new(format!("{name}.replies"), Shape::Replies, Vec::new()).on(Some(&topic)),
             move |assembly| {
                 let output: Port<(K, R)> = assembly.port(node);
                 assembly.add_source(&read_topic, Rc::new(ReplySource { operator, output }));
@@ -107,17 +108,14 @@ impl<K: Codec + Clone + 'static, R: Codec + Clone + 'static> Replies<K, R> {
         id: impl Fn(&Q) -> Vec<u8> + Clone + Send + Sync + 'static,
     ) {
         let (upstream, operator) = (requests.stream.node, self.operator);
-        self.plan.borrow_mut().add(
-            Node { name: self.name, shape: Shape::Call, inputs: vec![upstream], topic: None },
-            move |assembly| {
-                let id = id.clone();
-                let receiver = Apply(move |(key, request): (K, Q), step: &mut Step| {
-                    step.call(Call { operator, key: key.to_bytes(), id: id(&request), request: request.to_bytes() });
-                    Ok(())
-                });
-                assembly.attach::<(K, Q)>(upstream, Rc::new(receiver));
-            },
-        );
+        self.plan.borrow_mut().add(Node::new(self.name, Shape::Call, vec![upstream]), move |assembly| {
+            let id = id.clone();
+            let receiver = Apply(move |(key, request): (K, Q), step: &mut Step| {
+                step.call(Call { operator, key: key.to_bytes(), id: id(&request), request: request.to_bytes() });
+                Ok(())
+            });
+            assembly.attach::<(K, Q)>(upstream, Rc::new(receiver));
+        });
     }
 }
 

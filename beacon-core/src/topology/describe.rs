@@ -10,6 +10,13 @@ pub(super) enum Shape {
     Source,
     Stateless,
     Process,
+    Connect,
+    Join,
+    Table,
+    Reduce,
+    Aggregate,
+    /// A named output.
+    Output,
     Repartition,
     Broadcast,
     Call,
@@ -23,6 +30,12 @@ impl Shape {
             Self::Source => "source",
             Self::Stateless => "map",
             Self::Process => "process",
+            Self::Connect => "connect",
+            Self::Join => "join",
+            Self::Table => "table",
+            Self::Reduce => "reduce",
+            Self::Aggregate => "aggregate",
+            Self::Output => "output",
             Self::Repartition => "key_by",
             Self::Broadcast => "broadcast",
             Self::Call => "call",
@@ -69,8 +82,10 @@ impl Drawing {
                     let topic = node.topic.as_deref().unwrap_or_default().replace('"', "'");
                     writeln!(text, "  n{id}[(\"{label}<br/><small>{topic}</small>\")]")
                 }
-                Shape::Process => writeln!(text, "  n{id}[[\"{label}\"]]"),
-                Shape::Stateless | Shape::Call => writeln!(text, "  n{id}[\"{label}\"]"),
+                Shape::Process | Shape::Connect | Shape::Join | Shape::Reduce | Shape::Aggregate => {
+                    writeln!(text, "  n{id}[[\"{label}\"]]")
+                }
+                Shape::Stateless | Shape::Call | Shape::Table | Shape::Output => writeln!(text, "  n{id}[\"{label}\"]"),
             };
             for input in &node.inputs {
                 let _ = writeln!(text, "  n{input} --> n{id}");

@@ -7,16 +7,23 @@
 //! What it deliberately does not know: which tasks run where, and which log they read.
 
 mod assembly;
+mod broadcast;
 mod builder;
 mod call;
 mod describe;
+mod fold;
+mod join;
+mod keyed;
 mod source;
 mod stream;
 mod transform;
 
 pub use assembly::Assembly;
+pub use broadcast::BroadcastStream;
 pub use builder::{BuildErrors, InternalTopic, Topology, TopologyBuilder};
 pub(crate) use call::encode_reply;
 pub use call::{CallDone, Caller, RawCaller, Replies};
+pub use join::Table;
+pub use keyed::KeyedStream;
 pub use source::{Changed, Outbound, RawRecord, RawSource, SourceSpec, Topic};
-pub use stream::{BroadcastStream, KeyedStream, Stream};
+pub use stream::Stream;

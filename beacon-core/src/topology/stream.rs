@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assembly::NodeId;
+use super::broadcast::BroadcastStream;
 use super::builder::{Node, Plan};
 use super::describe::Shape;
+use super::keyed::KeyedStream;
 use super::source::{Changed, KeyedSource, Outbound, Topic, ValueSource};
 use super::transform::{Apply, Forward, send_keyed, send_to_all};
 use crate::codec::Codec;
-use crate::operator::{
-    BroadcastProcess, BroadcastSide, KeyedProcess, KeyedRunner, OpError, Outgoing, Port, Receiver, Step, TimerTarget,
-};
-use crate::state::Registry;
-use crate::state::layout::name_id;
+use crate::operator::{OpError, Outgoing, Port, Receiver, Step};
 
 /// A stream of values inside a task.
 pub struct Stream<T> {
@@ -37,7 +35,7 @@ impl<T> Stream<T> {
     }
 
     /// Adds a node that receives this stream's values and has an output of its own.
-    fn then<U, R>(
+    pub(super) fn then<U, R>(
         &self,
         name: &str,
         shape: Shape,
@@ -51,9 +49,23 @@ impl<T> Stream<T> {
     {
         let mut plan = self.plan.borrow_mut();
         let (upstream, node) = (self.node, plan.next());
-        plan.add(Node { name: name.to_owned(), shape, inputs: vec![upstream], topic }, move |assembly| {
+        plan.add(Node::new(name, shape, vec![upstream]).on(topic.as_ref()), move |assembly| {
             let receiver = make(assembly.port(node));
             assembly.attach::<T>(upstream, Rc::new(receiver));
+        });
+        Stream::new(Rc::clone(&self.plan), node)
+    }
+
+    /// A named output of the operator this stream comes from, which declares it in its constructor
+    /// ([`Registry::output`](crate::state::Registry)). `build()` refuses names and types that the operator does not
+    /// have.
+    pub fn output<U: Clone + 'static>(&self, name: &str) -> Stream<U> {
+        let mut plan = self.plan.borrow_mut();
+        let (operator, node) = (self.node, plan.next());
+        let operator_name = plan.nodes[operator].name.clone();
+        let output = name.to_owned();
+        plan.add(Node::new(format!("{operator_name}.{name}"), Shape::Output, vec![operator]), move |assembly| {
+            assembly.take_output::<U>((operator, &operator_name), &output, node);
         });
         Stream::new(Rc::clone(&self.plan), node)
     }
@@ -95,10 +107,11 @@ impl<T: Clone + 'static> Stream<T> {
         U: Clone + 'static,
         I: IntoIterator<Item = U>,
     {
+        let operator = name.to_owned();
         self.then(name, Shape::Stateless, None, move |output| {
-            let f = f.clone();
+            let (f, operator) = (f.clone(), operator.clone());
             Apply(move |value, step: &mut Step| {
-                for result in f(value)? {
+                for result in f(value).inspect_err(|_| step.refused_by(&operator))? {
                     output.push(result, step)?;
                 }
                 Ok(())
@@ -274,112 +287,10 @@ fn read_internal<T: Clone + 'static, S: super::RawSource + 'static>(
     let mut borrowed = plan.borrow_mut();
     let node = borrowed.next();
     let topic = Arc::clone(topic);
-    borrowed.add(
-        Node { name: format!("{name}.read"), shape: Shape::Stateless, inputs: vec![from], topic: None },
-        move |assembly| {
-            let (topic, source) = make(&topic, assembly.port(node));
-            assembly.add_source(&topic, source);
-        },
-    );
+    borrowed.add(Node::new(format!("{name}.read"), Shape::Stateless, vec![from]), move |assembly| {
+        let (topic, source) = make(&topic, assembly.port(node));
+        assembly.add_source(&topic, source);
+    });
     drop(borrowed);
     Stream::new(Rc::clone(plan), node)
-}
-
-/// A stream of values with keys: all values of a key are in one task, in order.
-pub struct KeyedStream<K, T> {
-    pub(super) stream: Stream<(K, T)>,
-}
-
-impl<K, T> Clone for KeyedStream<K, T> {
-    fn clone(&self) -> Self {
-        Self { stream: self.stream.clone() }
-    }
-}
-
-impl<K: Codec + Clone + 'static, T: Clone + 'static> KeyedStream<K, T> {
-    /// The same keys with other values.
-    pub fn map_values<U: Clone + 'static>(
-        &self,
-        name: &str,
-        f: impl Fn(T) -> U + Clone + Send + Sync + 'static,
-    ) -> KeyedStream<K, U> {
-        KeyedStream { stream: self.stream.map(name, move |(key, value)| (key, f(value))) }
-    }
-
-    /// The values of both streams under their keys, which must be partitioned alike.
-    pub fn merge(&self, name: &str, other: &KeyedStream<K, T>) -> KeyedStream<K, T> {
-        KeyedStream { stream: self.stream.merge(name, &other.stream) }
-    }
-
-    /// A stateful operator; `make` is called once per task.
-    pub fn process<P>(&self, name: &str, make: impl Fn(&mut Registry) -> P + Send + Sync + 'static) -> Stream<P::Out>
-    where
-        P: KeyedProcess<Key = K, In = T>,
-    {
-        self.process_inner(name, make, None, |_, _| {})
-    }
-
-    /// A stateful operator that also takes a broadcast.
-    pub fn process_with<P>(
-        &self,
-        name: &str,
-        broadcast: &BroadcastStream<P::Broadcast>,
-        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
-    ) -> Stream<P::Out>
-    where
-        P: BroadcastProcess<Key = K, In = T>,
-    {
-        let side = broadcast.stream.node;
-        self.process_inner(name, make, Some(side), move |assembly, runner: &Rc<KeyedRunner<P>>| {
-            assembly.attach::<P::Broadcast>(side, Rc::new(BroadcastSide(Rc::clone(runner))));
-        })
-    }
-
-    fn process_inner<P>(
-        &self,
-        name: &str,
-        make: impl Fn(&mut Registry) -> P + Send + Sync + 'static,
-        side: Option<NodeId>,
-        attach_side: impl Fn(&mut super::Assembly, &Rc<KeyedRunner<P>>) + Send + Sync + 'static,
-    ) -> Stream<P::Out>
-    where
-        P: KeyedProcess<Key = K, In = T>,
-    {
-        let upstream = self.stream.node;
-        let mut plan = self.stream.plan.borrow_mut();
-        let node = plan.next();
-        let inputs = [Some(upstream), side].into_iter().flatten().collect();
-        let operator_name = name.to_owned();
-        plan.add(Node { name: name.to_owned(), shape: Shape::Process, inputs, topic: None }, move |assembly| {
-            let mut registry = Registry::new(operator_name.clone());
-            let operator = make(&mut registry);
-            assembly.add_states(&registry);
-            let runner = Rc::new(KeyedRunner::new(operator, &operator_name, assembly.port(node)));
-            assembly.attach::<(K, T)>(upstream, Rc::clone(&runner) as Rc<dyn Receiver<(K, T)>>);
-            attach_side(assembly, &runner);
-            assembly.add_timers(name_id(&operator_name), runner as Rc<dyn TimerTarget>);
-        });
-        Stream::new(Rc::clone(&self.stream.plan), node)
-    }
-}
-
-/// A stream whose values reach every task.
-pub struct BroadcastStream<T> {
-    pub(super) stream: Stream<T>,
-}
-
-impl<T: Clone + 'static> BroadcastStream<T> {
-    /// The values of both, as one type.
-    pub fn merge(&self, name: &str, other: &BroadcastStream<T>) -> BroadcastStream<T> {
-        BroadcastStream { stream: self.stream.merge(name, &other.stream) }
-    }
-
-    /// The same broadcast with other values.
-    pub fn map<U: Clone + 'static>(
-        &self,
-        name: &str,
-        f: impl Fn(T) -> U + Clone + Send + Sync + 'static,
-    ) -> BroadcastStream<U> {
-        BroadcastStream { stream: self.stream.map(name, f) }
-    }
 }
