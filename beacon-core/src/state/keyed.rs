@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::layout::{self, EXPIRING, KEYED};
-use super::{KeyedScope, StateError, Ttl, expiry};
+use super::{Entry, KeyedScope, StateError, Ttl, expiry};
 use crate::codec::Codec;
 use crate::time::ProcessingTime;
 
@@ -14,9 +14,6 @@ pub(crate) struct KeyedStore {
     pub(super) name: Arc<str>,
     pub(super) ttl: Option<Ttl>,
 }
-
-/// Suffix of an entry's key, and its value.
-pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
 impl KeyedStore {
     pub(crate) fn id(&self) -> u32 {

@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
 
-use super::keyed::{Entry, KeyedStore};
+use super::keyed::KeyedStore;
 use super::layout::prefix_end;
-use super::{KeyedScope, StateError};
+use super::{Entry, KeyedScope, StateError};
 use crate::codec::{Codec, OrderedCodec};
 
 /// An ordered map per key.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Change, StateError, Store};
+use super::{Change, Entry, StateError, Store};
 
 /// An ordered map in memory.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<Entry>, StateError> {
         if to.is_some_and(|to| to <= from) {
             return Ok(None);
         }

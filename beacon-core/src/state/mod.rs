@@ -32,6 +32,6 @@ pub use registry::{Expiring, Registry, StoreKind, StoreSpec};
 pub(crate) use scope::sealed;
 pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
 pub use shared::{SharedMap, SharedValue};
-pub use store::{StateError, Store};
+pub use store::{Entry, StateError, Store};
 pub use task_state::{Entries, TaskState};
 pub use value::Value;

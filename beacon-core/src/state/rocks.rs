@@ -9,7 +9,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-use super::{Change, StateError, Store};
+use super::{Change, Entry, StateError, Store};
 
 /// Memory shared by all stores of a process.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Store for RocksStore {
         Ok(())
     }
 
-    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<Entry>, StateError> {
         if to.is_some_and(|to| to <= from) {
             return Ok(None);
         }

@@ -25,6 +25,9 @@ pub enum StateError {
     },
 }
 
+/// A key and its value, as bytes.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// An ordered map of bytes holding the committed state of one task.
 ///
 /// `write` is atomic and ordered: after a crash the store holds the state after some prefix of the writes, which
@@ -45,7 +48,7 @@ pub trait Store {
     /// The last entry from `from` (inclusive) to `to` (exclusive; `None`: to the end).
     ///
     /// Walks over all of them unless the store knows better.
-    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<Entry>, StateError> {
         let mut last = None;
         self.scan(from, to, &mut |key, value| {
             last = Some((key.to_vec(), value.to_vec()));

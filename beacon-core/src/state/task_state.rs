@@ -1,10 +1,10 @@
 //! The state of one task: committed store below, pending overlay above.
 
 use super::overlay::{Change, Overlay};
-use super::{StateError, Store, layout};
+use super::{Entry, StateError, Store, layout};
 
 /// Keys with their values, in key order.
-pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Entries = Vec<Entry>;
 
 /// Reads merge pending writes over committed ones; writes stay pending until [`TaskState::apply`].
 pub struct TaskState {
@@ -77,7 +77,7 @@ impl TaskState {
     }
 
     /// The last entry from `from` (inclusive) to `to` (exclusive), pending writes included.
-    pub fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    pub fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<Entry>, StateError> {
         let mut to = to.map(<[u8]>::to_vec);
         loop {
             let committed = self.store.last(from, to.as_deref())?;
