@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use beacon_service::{flags, logging, running, signals};
+use beacon_service::flags::ProcessFlags;
+use beacon_service::{running, signals};
 
 use crate::Dispatcher;
 use crate::channel::terminal::Terminal;
@@ -19,18 +20,9 @@ pub struct Arguments {
     /// Where people reach the gateway: links in notifications begin with it.
     #[arg(long = "web.external-url", value_name = "URL", default_value = "")]
     pub external_url: String,
-    /// Where Kafka is.
+    /// The log, the topics, this process among its kind.
     #[command(flatten)]
-    pub kafka: flags::KafkaFlags,
-    /// Which topics are ours.
-    #[command(flatten)]
-    pub topics: flags::TopicFlags,
-    /// This process among its kind.
-    #[command(flatten)]
-    pub instance: flags::InstanceFlags,
-    /// Logging.
-    #[command(flatten)]
-    pub logging: logging::LoggingFlags,
+    pub process: ProcessFlags,
 }
 
 /// Runs until a signal asks it to stop. Logging must be set up.
@@ -54,10 +46,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
     });
-    let log = arguments.kafka.connect()?;
-    let config = arguments.instance.app_config(arguments.topics.partitions(true));
+    let process = &arguments.process;
+    let (log, config) = (process.kafka.connect()?, process.app_config());
     tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
     let runtime = tokio::runtime::Handle::current();
-    let app = crate::start(log, &arguments.topics.topics(), config, dispatcher, runtime)?;
+    let app = crate::start(log, &process.topics.topics(), config, dispatcher, runtime)?;
     running::until_stopped(app, &mut shutdown).await.context("notifier")
 }

@@ -10,6 +10,8 @@ use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_proto::topics::Topics;
 
+use crate::logging::LoggingFlags;
+
 /// Where Kafka is and which topics are ours.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KafkaFlags {
@@ -76,6 +78,30 @@ pub struct InstanceFlags {
     /// Longest time from a record to its commit, in milliseconds.
     #[arg(long = "commit-interval-ms", value_name = "MS", default_value_t = 100)]
     pub commit_interval_ms: u64,
+}
+
+/// What a process with a part of one application takes: worker and notifier alike.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProcessFlags {
+    /// Where Kafka is.
+    #[command(flatten)]
+    pub kafka: KafkaFlags,
+    /// Which topics are ours.
+    #[command(flatten)]
+    pub topics: TopicFlags,
+    /// This process among its kind.
+    #[command(flatten)]
+    pub instance: InstanceFlags,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: LoggingFlags,
+}
+
+impl ProcessFlags {
+    /// Settings of the engine for a process on Kafka.
+    pub fn app_config(&self) -> AppConfig {
+        self.instance.app_config(self.topics.partitions(true))
+    }
 }
 
 impl InstanceFlags {

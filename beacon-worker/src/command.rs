@@ -1,24 +1,16 @@
 //! The command line of the worker process.
 
 use anyhow::Context;
-use beacon_service::{flags, logging, running, signals};
+use beacon_service::flags::ProcessFlags;
+use beacon_service::{running, signals};
 
 /// Runs Beacon's alert pipeline on Kafka. Any number of these, each with its own --instance, share the work.
 #[derive(Debug, clap::Parser)]
 #[command(name = "beacon-worker", version)]
 pub struct Arguments {
-    /// Where Kafka is.
+    /// The log, the topics, this process among its kind.
     #[command(flatten)]
-    pub kafka: flags::KafkaFlags,
-    /// Which topics are ours.
-    #[command(flatten)]
-    pub topics: flags::TopicFlags,
-    /// This process among its kind.
-    #[command(flatten)]
-    pub instance: flags::InstanceFlags,
-    /// Logging.
-    #[command(flatten)]
-    pub logging: logging::LoggingFlags,
+    pub process: ProcessFlags,
 }
 
 /// Runs until a signal asks it to stop. Logging must be set up.
@@ -27,9 +19,9 @@ pub struct Arguments {
 /// Wrong settings, a log that cannot be reached, or why the worker ended.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut shutdown = signals::shutdown()?;
-    let log = arguments.kafka.connect()?;
-    let config = arguments.instance.app_config(arguments.topics.partitions(true));
+    let process = &arguments.process;
+    let (log, config) = (process.kafka.connect()?, process.app_config());
     tracing::info!(log = log.describe(), instance = config.instance, "worker starts");
-    let app = crate::start(log, &arguments.topics.topics(), config)?;
+    let app = crate::start(log, &process.topics.topics(), config)?;
     running::until_stopped(app, &mut shutdown).await.context("worker")
 }

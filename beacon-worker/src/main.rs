@@ -6,6 +6,6 @@ use clap::Parser;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    beacon_service::logging::init(&arguments.logging)?;
+    beacon_service::logging::init(&arguments.process.logging)?;
     run(arguments).await
 }
