@@ -90,13 +90,25 @@ pub async fn get_alerts(
     State(app): State<Arc<App>>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    let query = AlertQuery::read(&pairs)?;
+    list(app, &pairs, |_, rows, query, muting| render(rows, query, muting)).await
+}
+
+/// Answers with what `render` makes of the alerts that have not ended, of the query, and of what mutes.
+///
+/// # Errors
+/// 400 for a filter that is none, 503 while the log is away.
+pub async fn list(
+    app: Arc<App>,
+    pairs: &[(String, String)],
+    render: impl FnOnce(&App, &[Arc<AlertRow>], &AlertQuery, &Muting) -> Vec<u8> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let query = AlertQuery::read(pairs)?;
     let (pictures, _) = reads::alerts(&app).await?;
     // A listing of a hundred thousand takes a while: not on a thread that takes alerts in.
     let listing = tokio::task::spawn_blocking(move || {
         let now_ms = time::now_ms();
         let muting = Muting::of(&pictures.silences, &app.config.tenant, now_ms);
-        render(&firing(&pictures.alerts, &app.config.tenant, now_ms), &query, &muting)
+        render(&app, &firing(&pictures.alerts, &app.config.tenant, now_ms), &query, &muting)
     });
     Ok(json_bytes(listing.await.map_err(|panic| ApiError::unavailable(format!("the listing failed: {panic}")))?))
 }

@@ -14,12 +14,10 @@ use serde::Serialize;
 
 use crate::alerts::{self, AlertStatus, GettableAlert, ReceiverName};
 use crate::app::App;
-use crate::error::{ApiError, json_bytes};
+use crate::error::ApiError;
 use crate::query::{AlertQuery, pass};
-use crate::reads;
 use crate::row::{AlertRow, PairsOf};
 use crate::silences::Muting;
-use crate::time;
 
 type Labels = BTreeMap<String, String>;
 
@@ -39,15 +37,7 @@ pub async fn get_groups(
     State(app): State<Arc<App>>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    let query = AlertQuery::read(&pairs)?;
-    let (pictures, _) = reads::alerts(&app).await?;
-    let listing = tokio::task::spawn_blocking(move || {
-        let now_ms = time::now_ms();
-        let muting = Muting::of(&pictures.silences, &app.config.tenant, now_ms);
-        let firing = alerts::firing(&pictures.alerts, &app.config.tenant, now_ms);
-        render(&firing, &app.plan.now(), &query, &muting)
-    });
-    Ok(json_bytes(listing.await.map_err(|panic| ApiError::unavailable(format!("the listing failed: {panic}")))?))
+    alerts::list(app, &pairs, |app, rows, query, muting| render(rows, &app.plan.now(), query, muting)).await
 }
 
 /// What tells groups apart: the receiver, the labels, and the route, since two routes may agree in both.

@@ -54,8 +54,17 @@ pub async fn read(config: &GatewayConfig) -> anyhow::Result<Arc<Plan>> {
     for warning in plan.warnings() {
         tracing::warn!(plan = plan.name(), "{warning}");
     }
-    if let Some(hook) = &config.on_plan {
-        hook(&plan).map_err(|reason| anyhow::anyhow!("{}: {reason}", plan.name()))?;
-    }
+    show(config, &plan)?;
     Ok(plan)
+}
+
+/// Shows a plan to the hook, which takes it up or says what it has against it.
+///
+/// # Errors
+/// The hook's; the plan it had before is still in use there.
+pub fn show(config: &GatewayConfig, plan: &Plan) -> anyhow::Result<()> {
+    match &config.on_plan {
+        Some(hook) => hook(plan).map_err(|reason| anyhow::anyhow!("{}: {reason}", plan.name())),
+        None => Ok(()),
+    }
 }

@@ -45,6 +45,11 @@ impl Reloader {
                 ApiError::Bare(status) => status.to_string(),
             };
             tracing::error!(plan = %self.app.config.plan, %reason, "the new plan is not published, the old one goes on");
+            // The hook has taken the new one already: without this, those behind it would send by another plan than
+            // the one that decides.
+            if let Err(error) = crate::plan::show(&self.app.config, &self.app.plan.now()) {
+                tracing::error!(%error, "the old plan could not be taken up again everywhere; reload again");
+            }
             ReloadError::Unpublished(reason)
         })?;
         self.app.metrics.plan_taken(crate::plan::hash(&plan), time::now_ms());

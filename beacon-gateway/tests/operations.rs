@@ -4,10 +4,12 @@ mod rig;
 
 use std::sync::{Arc, Mutex};
 
+use beacon_core::log::LogErrorKind;
 use beacon_gateway::PlanSource;
 use beacon_proto::topics;
 use beacon_proto::v1::Plan;
 use prost::Message;
+use rig::troubled::Troubled;
 use rig::{PLAN, PlainWorker, Rig, TempLog, answer, config};
 use serde_json::json;
 
@@ -45,6 +47,39 @@ async fn a_plan_is_published_once_and_without_its_secrets() {
         rig.get_json("/api/v2/receivers").await,
         json!([{"name": "default"}, {"name": "team-x"}, {"name": "team-xy"}])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_cannot_be_published_is_taken_back_from_whoever_heard_of_it() {
+    let temp = TempLog::new();
+    let troubled = Troubled::new(temp.log.clone());
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    std::fs::write(&file, PLAN).expect("written");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let mut config = config();
+    config.plan = PlanSource::File(file.clone());
+    config.on_plan = Some(Arc::new({
+        let heard = Arc::clone(&heard);
+        move |plan: &beacon_plan::Plan| {
+            heard.lock().expect("no panic").push(plan.receivers().len());
+            Ok(())
+        }
+    }));
+    let rig = Rig::start(config, troubled.clone()).await;
+    rig.ready().await;
+    published_are(&temp, 1).await;
+
+    std::fs::write(&file, "route: {receiver: r}\nreceivers: [{name: r}]\n").expect("written");
+    troubled.refuse(Some(LogErrorKind::Full));
+    let (status, why) = rig.post("/-/reload", "").await;
+    assert_eq!(status, 500, "{why}");
+    assert_eq!(*heard.lock().expect("no panic"), [3, 1, 3], "gateway and notifier are on the same plan again");
+
+    troubled.refuse(None);
+    assert_eq!(rig.post("/-/reload", "").await, (200, String::new()));
+    assert_eq!(*heard.lock().expect("no panic"), [3, 1, 3, 1]);
+    published_are(&temp, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

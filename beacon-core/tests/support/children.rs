@@ -61,6 +61,19 @@ impl Other {
         true
     }
 
+    /// Kills it with -9 as soon as `holds`. `false`: it had ended by itself before.
+    pub fn kill_when(mut self, what: &str, mut holds: impl FnMut() -> bool) -> bool {
+        let mut ended = false;
+        super::wait_until(what, || {
+            ended = self.process.try_wait().expect("waited").is_some();
+            ended || holds()
+        });
+        if !ended {
+            self.kill();
+        }
+        !ended
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Panics
