@@ -222,7 +222,7 @@ mod tests {
     fn output_and_exit_code_are_kept() {
         let logs = tempfile::tempdir().expect("a temporary directory");
         let mut process = shell("echo out; echo err >&2; exit 3", logs.path());
-        let status = process.wait_end(Duration::from_secs(10));
+        let status = process.wait_end(Duration::from_secs(60));
         assert_eq!(status.code(), Some(3));
         assert_eq!(process.output(), "out\nerr\n");
     }
@@ -231,10 +231,10 @@ mod tests {
     fn sigterm_reaches_the_process() {
         let logs = tempfile::tempdir().expect("a temporary directory");
         let mut process = shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done", logs.path());
-        wait_until("the trap to be set", Duration::from_secs(10), || {
+        wait_until("the trap to be set", Duration::from_secs(60), || {
             if process.output().contains("up") { Ok(()) } else { Err("nothing") }
         });
-        assert!(process.terminate(Duration::from_secs(10)).success());
+        assert!(process.terminate(Duration::from_secs(60)).success());
         assert!(process.output().ends_with("bye\n"));
     }
 
@@ -244,14 +244,14 @@ mod tests {
         let mut process = shell("while :; do echo tick; sleep 0.01; done", logs.path());
         process.freeze();
         let state = format!("/proc/{}/stat", process.pid());
-        wait_until("the kernel to stop it", Duration::from_secs(10), || {
+        wait_until("the kernel to stop it", Duration::from_secs(60), || {
             let stat = fs::read_to_string(&state).expect("it is there");
             if stat.contains(") T ") { Ok(()) } else { Err(stat) }
         });
         let before = process.output().len();
         holds_for("a frozen process is silent", Duration::from_millis(200), || same(process.output().len(), before));
         process.thaw();
-        wait_until("more ticks", Duration::from_secs(10), || {
+        wait_until("more ticks", Duration::from_secs(60), || {
             if process.output().len() > before { Ok(()) } else { Err("no tick") }
         });
         process.kill9();

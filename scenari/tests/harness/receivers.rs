@@ -51,7 +51,7 @@ fn a_hanging_webhook_takes_the_request_and_never_answers() {
 }
 
 fn webhook_has(webhook: &Webhook, count: usize) {
-    scenari::wait::wait_until("the request to come", Duration::from_secs(10), || same(webhook.pages().len(), count));
+    scenari::wait::wait_until("the request to come", Duration::from_secs(60), || same(webhook.pages().len(), count));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_mail_server_keeps_envelope_headers_and_text() {
             "QUIT",
         ],
     );
-    let mails = smtp.wait_for(1, Duration::from_secs(10));
+    let mails = smtp.wait_for(1, Duration::from_secs(60));
     assert_eq!(mails[0].sender, "beacon@example.org");
     assert_eq!(mails[0].recipients, ["on-call@example.org"]);
     assert_eq!(mails[0].header("Subject"), "déjà");

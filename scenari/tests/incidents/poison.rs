@@ -54,7 +54,7 @@ fn bad_requests_are_refused_with_the_reason_and_good_ones_go_on(on: On) {
     refused("one of two", 400, mixed, "label");
     world.accept(&[alert(0)]);
     let told: BTreeSet<String> = webhook
-        .wait_for(2, Duration::from_secs(30))
+        .wait_for(2, Duration::from_secs(60))
         .iter()
         .map(|page| page.payload().group_labels["shard"].clone())
         .collect();
@@ -79,7 +79,7 @@ fn poison_on_the_topic_becomes_dead_letters_and_good_alerts_go_on(on: On) {
     let alerts: Vec<Alert> = (0..RECORDS).map(alert).collect();
     world.accept(&alerts);
 
-    webhook.wait_for(RECORDS, Duration::from_secs(30));
+    webhook.wait_for(RECORDS, Duration::from_secs(60));
     webhook.assert_quiet_for(Duration::from_secs(1));
     world.assert_alive();
     let ledger = world.finish();
