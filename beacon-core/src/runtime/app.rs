@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use super::AppConfig;
+use super::environment::{Environment, RealTime};
 use super::fault::panic_text;
 use super::prepare::prepare_patiently;
 use super::stats::{Stats, StatsSnapshot};
@@ -173,7 +174,8 @@ fn supervise(
     shared: &Arc<Shared>,
 ) -> Result<(), AppError> {
     let application = topology.application();
-    if !prepare_patiently(log.as_ref(), topology, config, shared)? {
+    let environment: Arc<dyn Environment> = Arc::new(RealTime::new());
+    if !prepare_patiently(log.as_ref(), topology, config, shared, environment.as_ref())? {
         return Ok(());
     }
     let stores = Stores::new(application, config);
@@ -182,9 +184,10 @@ fn supervise(
     let mut outcome = Ok(());
     for number in 0..config.threads.max(1) {
         let parts = (Arc::clone(log), topology.clone(), config.clone(), stores.clone(), Arc::clone(shared));
+        let environment = Arc::clone(&environment);
         let run = move || {
             let (log, topology, config, stores, shared) = parts;
-            StreamThread::new(log, topology, config, stores, shared, number).run()
+            StreamThread::new(log, topology, config, Box::new(stores), shared, number, environment).run()
         };
         match start(run, format!("{application}-{number}"), Arc::clone(shared)) {
             Ok(handle) => threads.push(handle),

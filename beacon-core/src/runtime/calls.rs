@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -31,7 +31,7 @@ pub(super) struct Calls {
     limit: usize,
     reports: (Sender<Setback>, Receiver<Setback>),
     setbacks: Vec<Setback>,
-    again_at: Option<Instant>,
+    again_at: Option<Duration>,
     backoff: Duration,
 }
 
@@ -72,7 +72,7 @@ impl Calls {
     ///
     /// # Errors
     /// When the log refuses an answer for good; the call stays open.
-    pub(super) fn start(&mut self, topology: &Topology, now: Instant) -> Result<Option<Instant>, LogError> {
+    pub(super) fn start(&mut self, topology: &Topology, now: Duration) -> Result<Option<Duration>, LogError> {
         self.try_again(now)?;
         while self.under_way.load(Ordering::Acquire) < self.limit {
             let Some((task, call)) = self.waiting.pop_front() else { break };
@@ -81,7 +81,7 @@ impl Calls {
         Ok(self.again_at)
     }
 
-    fn try_again(&mut self, now: Instant) -> Result<(), LogError> {
+    fn try_again(&mut self, now: Duration) -> Result<(), LogError> {
         for setback in self.reports.1.try_iter() {
             if let Setback::Unwritten(record, error) = &setback
                 && !is_passing(error)

@@ -1,8 +1,5 @@
 //! How a thread commits the work of its tasks, or drops it and does it again.
 
-use std::time::Instant;
-
-use super::StateLocation;
 use super::fault::Fault;
 use super::link::Link;
 use super::stats::Stats;
@@ -20,7 +17,7 @@ impl StreamThread {
             self.dirty_since = None;
             return self.drop_transaction(link);
         }
-        let started = Instant::now();
+        let started = self.environment.now();
         let mut offsets = Vec::new();
         for id in &dirty {
             let slot = self.slots.get_mut(id).expect("listed above");
@@ -45,25 +42,27 @@ impl StreamThread {
             }
         }
         Stats::add(&self.shared.stats.commits, 1);
-        Stats::add(&self.shared.stats.commit_micros, started.elapsed().as_micros() as u64);
+        Stats::add(&self.shared.stats.commit_micros, self.environment.now().saturating_sub(started).as_micros() as u64);
         Ok(())
     }
 
     /// Asks the log for the commit until it says yes or no.
     fn decide(&self, link: &mut Link, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, Fault> {
-        let started = Instant::now();
+        let started = self.environment.now();
         loop {
             match link.session.commit(offsets) {
                 Ok(receipt) => return Ok(receipt),
                 Err(CommitError::Unknown(error)) => {
                     // Not an abort: the log may hold it. Only the log can say, so ask until it does; or leave, then
                     // the changelog's tail tells the next owner.
-                    if self.stopping() && started.elapsed() >= self.config.transaction_timeout {
+                    if self.stopping()
+                        && self.environment.now().saturating_sub(started) >= self.config.transaction_timeout
+                    {
                         let reason = format!("stopping with a commit whose outcome is unknown: {error}");
                         return Err(Fault::Rejoin(reason));
                     }
                     tracing::warn!(%error, "outcome of a commit unknown; asking again");
-                    std::thread::sleep(self.config.retry_backoff);
+                    self.environment.wait(self.config.retry_backoff);
                 }
                 Err(CommitError::Abortable(error)) => return Err(Fault::Abort(error.to_string())),
                 Err(CommitError::Fenced(error)) => return Err(Fault::Fenced(error.to_string())),
@@ -74,15 +73,16 @@ impl StreamThread {
 
     /// Flushes state by bytes and age, so that the tail read after a crash stays short.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        if self.config.state == StateLocation::Memory {
+        if !self.stores.outlive_the_process() {
             return Ok(());
         }
         let (bytes, age) = (self.config.flush_bytes, self.config.flush_interval);
+        let now = self.environment.now();
         for (id, slot) in &mut self.slots {
             let unflushed = slot.task.unflushed_bytes();
-            if unflushed >= bytes || (unflushed > 0 && slot.last_flush.elapsed() >= age) {
+            if unflushed >= bytes || (unflushed > 0 && now.saturating_sub(slot.last_flush) >= age) {
                 slot.task.flush().map_err(|source| self.blame.state(*id, source))?;
-                slot.last_flush = Instant::now();
+                slot.last_flush = now;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod calls;
 mod commit;
 mod committing;
 mod config;
+mod environment;
 mod fault;
 mod link;
 mod opening;

@@ -1,7 +1,7 @@
 //! How a thread takes tasks over and gives them up: open, restore, wait for what is upstream, give up.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::fault::{Fault, is_passing};
 use super::link::Link;
@@ -22,15 +22,15 @@ const RESTORE_SLICE: Duration = Duration::from_millis(20);
 /// A task given to this thread that is not open yet. Its inputs are paused.
 pub(super) struct Waiting {
     inputs: Vec<(TopicPartition, Offset)>,
-    since: Instant,
-    pub(super) try_at: Instant,
+    since: Duration,
+    pub(super) try_at: Duration,
 }
 
 impl StreamThread {
     pub(super) fn assigned(&mut self, partitions: Vec<(TopicPartition, Offset)>, link: &mut Link) -> Result<(), Fault> {
         let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
         link.session.pause(&names).map_err(|error| self.blame.log(error).not_undone())?;
-        let now = Instant::now();
+        let now = self.environment.now();
         for (partition, offset) in partitions {
             let id = self.task_of(&partition.topic, partition.partition);
             let waiting =
@@ -43,7 +43,7 @@ impl StreamThread {
 
     /// Opens what can be opened; what cannot yet is tried again.
     pub(super) fn open_waiting(&mut self, link: &mut Link) -> Result<(), Fault> {
-        let now = Instant::now();
+        let now = self.environment.now();
         let due: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.try_at <= now).map(|(id, _)| *id).collect();
         if due.is_empty() {
             return Ok(());
@@ -65,19 +65,20 @@ impl StreamThread {
 
     /// A task could not be opened: later, if that can help.
     fn put_off(&mut self, id: TaskId, error: TaskError) -> Result<(), Fault> {
+        let now = self.environment.now();
         let Some(waiting) = self.waiting.get_mut(&id) else { return Ok(()) };
         let passing = match &error {
             TaskError::Log(error) => is_passing(error),
             TaskError::State(StateError::Full(_)) => true,
             // Another thread or process that has just lost the task may not have noticed yet.
-            TaskError::State(StateError::Locked(_)) => waiting.since.elapsed() < self.config.session_timeout,
+            TaskError::State(StateError::Locked(_)) => now.saturating_sub(waiting.since) < self.config.session_timeout,
             _ => false,
         };
         if !passing {
             return Err(self.blame.task(id, error));
         }
         tracing::warn!(task = %id, %error, application = self.blame.application, "cannot open the task yet; trying again");
-        waiting.try_at = Instant::now() + self.config.retry_backoff;
+        waiting.try_at = now + self.config.retry_backoff;
         Ok(())
     }
 
@@ -137,7 +138,7 @@ impl StreamThread {
                 Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
             }
         }
-        Ok(Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush: Instant::now() })
+        Ok(Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush: self.environment.now() })
     }
 
     /// A task's state is complete: its inputs flow, its open calls are made again.
@@ -163,7 +164,10 @@ impl StreamThread {
         for id in ids {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             let Some(restore) = &mut slot.restore else { continue };
-            if restore.go_on(&mut slot.task, RESTORE_SLICE).map_err(|source| self.blame.task(id, source))? {
+            if restore
+                .go_on(&mut slot.task, RESTORE_SLICE, self.environment.as_ref())
+                .map_err(|source| self.blame.task(id, source))?
+            {
                 let records = restore.records;
                 slot.restore = None;
                 Stats::add(&self.shared.stats.restored_records, records);
@@ -181,7 +185,7 @@ impl StreamThread {
             self.upstream = None;
             return Ok(());
         }
-        let now = Instant::now();
+        let now = self.environment.now();
         if self.upstream.as_ref().is_some_and(|upstream| upstream.look_at > now) {
             return Ok(());
         }
@@ -195,14 +199,14 @@ impl StreamThread {
         }
     }
 
-    fn advance_upstream(&mut self, now: Instant) -> Result<(), LogError> {
+    fn advance_upstream(&mut self, now: Duration) -> Result<(), LogError> {
         if self.upstream.is_none() {
             self.upstream = Some(self.round(self.topology.hops(), now)?);
         }
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         upstream.look_at = now + LOOK_EVERY;
         let topics: Vec<&str> = self.partitions.keys().map(|topic| &**topic).collect();
-        let committed: HashMap<_, _> = self.log.committed(self.topology.application(), &topics)?.into_iter().collect();
+        let committed: BTreeMap<_, _> = self.log.committed(self.topology.application(), &topics)?.into_iter().collect();
         let rounds = upstream.rounds;
         match upstream.look(&committed, now, self.config.backlog_patience) {
             Look::Waiting => {}
@@ -220,7 +224,7 @@ impl StreamThread {
     }
 
     /// What the whole group has to read before everything of now has passed one more internal topic.
-    fn round(&self, rounds: u32, now: Instant) -> Result<Upstream, LogError> {
+    fn round(&self, rounds: u32, now: Duration) -> Result<Upstream, LogError> {
         let mut ranges = Vec::new();
         for (topic, count) in &self.partitions {
             for number in 0..*count {

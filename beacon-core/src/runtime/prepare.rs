@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::app::{AppError, Shared};
+use super::environment::Environment;
 use super::{AppConfig, StateLocation};
 use crate::log::{CleanupPolicy, Log, LogError, LogErrorKind, TopicDescription, TopicSpec};
 use crate::topology::{SourceSpec, Topology};
@@ -14,6 +15,7 @@ pub(super) fn prepare_patiently(
     topology: &Topology,
     config: &AppConfig,
     shared: &Shared,
+    environment: &dyn Environment,
 ) -> Result<bool, AppError> {
     let mut wait = Duration::from_millis(100);
     while !shared.stop.load(Ordering::Acquire) {
@@ -21,7 +23,7 @@ pub(super) fn prepare_patiently(
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == LogErrorKind::Retriable => {
                 tracing::warn!(%error, application = topology.application(), "log is away; trying again");
-                std::thread::sleep(wait);
+                environment.wait(wait);
                 wait = (wait * 2).min(Duration::from_secs(2));
             }
             Err(source) => return Err(AppError::Log { application: topology.application().into(), source }),
@@ -30,7 +32,7 @@ pub(super) fn prepare_patiently(
     Ok(false)
 }
 
-fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) -> Result<(), LogError> {
+pub(super) fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) -> Result<(), LogError> {
     if !config.topics.is_empty() {
         log.create_topics(&config.topics)?;
     }

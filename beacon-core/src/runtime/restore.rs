@@ -1,7 +1,8 @@
 //! Brings a task's store up to the end of its changelog, in slices, so that other tasks go on meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::environment::Environment;
 use crate::log::{Event, Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
 use crate::task::{Task, TaskError};
 
@@ -55,10 +56,15 @@ pub(super) fn plan(task: &Task, log: &dyn Log) -> Result<Plan, LogError> {
 
 impl Restore {
     /// Reads on for about `slice`. `true`: the task is whole.
-    pub(super) fn go_on(&mut self, task: &mut Task, slice: Duration) -> Result<bool, TaskError> {
-        let until = Instant::now() + slice;
+    pub(super) fn go_on(
+        &mut self,
+        task: &mut Task,
+        slice: Duration,
+        environment: &dyn Environment,
+    ) -> Result<bool, TaskError> {
+        let until = environment.now() + slice;
         loop {
-            match self.reader.poll(until.saturating_duration_since(Instant::now()))? {
+            match self.reader.poll(until.saturating_sub(environment.now()))? {
                 Event::Records(batch) => {
                     for index in 0..batch.len() {
                         let record = batch.get(index);
@@ -72,9 +78,10 @@ impl Restore {
                     task.finish_replay(end)?;
                     return Ok(true);
                 }
+                Event::Idle => return Ok(false),
                 _ => {}
             }
-            if Instant::now() >= until {
+            if environment.now() >= until {
                 return Ok(false);
             }
         }

@@ -1,7 +1,7 @@
 //! A task in its thread: what it still has to restore, and the backlog its timers wait for.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::restore::Restore;
 use crate::log::{Offset, TopicPartition};
@@ -15,7 +15,8 @@ pub(super) struct Slot {
     /// Whether records may still be on their way to this task through internal topics; see
     /// [`Upstream`](super::upstream::Upstream).
     pub(super) awaits_upstream: bool,
-    pub(super) last_flush: Instant,
+    /// By the environment's clock.
+    pub(super) last_flush: Duration,
 }
 
 impl Slot {
@@ -31,7 +32,7 @@ impl Slot {
 /// What was read counts for good only when it is committed: an aborted commit makes the backlog unread again.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    inputs: HashMap<TopicPartition, Wanted>,
+    inputs: BTreeMap<TopicPartition, Wanted>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,18 @@ use super::{AppConfig, StateLocation};
 use crate::state::{MemoryStore, StateError, Store};
 use crate::task::TaskId;
 
+/// Opens and removes the stores of tasks for a stream thread.
+pub(crate) trait TaskStores: Send {
+    /// Opens what an earlier owner left of this task here, or an empty store.
+    fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError>;
+
+    /// Removes what is there: it holds something else than what the log says.
+    fn wipe(&self, task: TaskId) -> Result<(), StateError>;
+
+    /// Whether stores outlive the process, so that flushing them saves reading later.
+    fn outlive_the_process(&self) -> bool;
+}
+
 /// Where the tasks of one application in this process keep their state.
 #[derive(Clone)]
 pub(super) struct Stores {
@@ -32,13 +44,6 @@ impl Stores {
         }
     }
 
-    pub(super) fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError> {
-        match (task, self.path(task)) {
-            (TaskId::Keyed(_), Some(path)) => self.open_directory(path),
-            _ => Ok(Box::new(MemoryStore::default())),
-        }
-    }
-
     #[cfg(feature = "rocksdb")]
     fn open_directory(&self, path: PathBuf) -> Result<Box<dyn Store>, StateError> {
         std::fs::create_dir_all(&path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))?;
@@ -50,10 +55,22 @@ impl Stores {
         let path = path.display();
         Err(StateError::Store(format!("{path}: state on disk needs beacon-core's feature `rocksdb`")))
     }
+}
 
-    /// Removes a task's directory: it holds something else than what the log says.
-    pub(super) fn wipe(&self, task: TaskId) -> Result<(), StateError> {
+impl TaskStores for Stores {
+    fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError> {
+        match (task, self.path(task)) {
+            (TaskId::Keyed(_), Some(path)) => self.open_directory(path),
+            _ => Ok(Box::new(MemoryStore::default())),
+        }
+    }
+
+    fn wipe(&self, task: TaskId) -> Result<(), StateError> {
         let Some(path) = self.path(task).filter(|path| path.exists()) else { return Ok(()) };
         std::fs::remove_dir_all(&path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))
+    }
+
+    fn outlive_the_process(&self) -> bool {
+        self.location != StateLocation::Memory
     }
 }

@@ -2,22 +2,23 @@
 //!
 //! How tasks come and go is in `opening`, how their work is committed or dropped in `committing`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::AppConfig;
 use super::app::{AppError, Shared};
 use super::calls::Calls;
 use super::commit::{Pending, commit_due, poll_wait};
+use super::environment::Environment;
 use super::fault::{Blame, Fault, is_passing, panic_text};
 use super::link::Link;
 use super::opening::Waiting;
 use super::slot::Slot;
 use super::stats::{Gauges, Stats};
-use super::stores::Stores;
+use super::stores::TaskStores;
 use super::upstream::Upstream;
 use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
 use crate::task::{TaskError, TaskId};
@@ -27,24 +28,39 @@ use crate::topology::Topology;
 /// Due timers fired per turn and task, so that a storm of them does not starve the input.
 const TIMERS_PER_TURN: usize = 4096;
 
+/// What comes after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another step.
+    Step,
+    /// Another step, after this long.
+    StepAfter(Duration),
+    /// Nothing: it was asked to stop and has left.
+    End,
+}
+
 pub(super) struct StreamThread {
     pub(super) log: Arc<dyn Log>,
     pub(super) topology: Topology,
     pub(super) config: AppConfig,
-    pub(super) stores: Stores,
+    pub(super) stores: Box<dyn TaskStores>,
+    pub(super) environment: Arc<dyn Environment>,
     pub(super) shared: Arc<Shared>,
     pub(super) blame: Blame,
     number: u32,
+    /// `None`: not in the group.
+    link: Option<Link>,
+    joined_before: bool,
     /// Partition count of each topic read.
-    pub(super) partitions: HashMap<Arc<str>, u32>,
+    pub(super) partitions: BTreeMap<Arc<str>, u32>,
     pub(super) slots: BTreeMap<TaskId, Slot>,
     /// Tasks given to this thread and not opened yet.
     pub(super) waiting: BTreeMap<TaskId, Waiting>,
     /// What the timers of newly opened tasks wait for.
     pub(super) upstream: Option<Upstream>,
     pub(super) calls: Option<Calls>,
-    pub(super) dirty_since: Option<Instant>,
-    pub(super) trailing_since: Option<Instant>,
+    pub(super) dirty_since: Option<Duration>,
+    pub(super) trailing_since: Option<Duration>,
     pub(super) gauges: Gauges,
     idle: bool,
     last_now: ProcessingTime,
@@ -55,9 +71,10 @@ impl StreamThread {
         log: Arc<dyn Log>,
         topology: Topology,
         config: AppConfig,
-        stores: Stores,
+        stores: Box<dyn TaskStores>,
         shared: Arc<Shared>,
         number: u32,
+        environment: Arc<dyn Environment>,
     ) -> Self {
         Self {
             blame: Blame { application: topology.application().to_owned() },
@@ -66,9 +83,12 @@ impl StreamThread {
             topology,
             config,
             stores,
+            environment,
             shared,
             number,
-            partitions: HashMap::new(),
+            link: None,
+            joined_before: false,
+            partitions: BTreeMap::new(),
             slots: BTreeMap::new(),
             waiting: BTreeMap::new(),
             upstream: None,
@@ -80,51 +100,78 @@ impl StreamThread {
         }
     }
 
-    /// Runs until asked to stop.
+    /// Steps until asked to stop.
     pub(super) fn run(mut self) -> Result<(), AppError> {
-        let mut joined_before = false;
-        while !self.stopping() {
-            let mut link = match self.join() {
-                Ok(session) => Link::new(session),
-                Err(error) if is_passing(&error) => {
-                    tracing::warn!(%error, application = self.blame.application, "cannot join; trying again");
-                    std::thread::sleep(self.config.retry_backoff);
-                    continue;
-                }
-                Err(error) => return Err(self.blame.log_error(error)),
-            };
-            if !std::mem::replace(&mut joined_before, true) {
-                self.shared.joined.fetch_add(1, Ordering::AcqRel);
+        loop {
+            match self.step()? {
+                Next::Step => {}
+                Next::StepAfter(wait) => self.environment.wait(wait),
+                Next::End => return Ok(()),
             }
-            let served = self.serve(&mut link);
-            if served.is_ok() {
-                self.leave(link);
-                return Ok(());
-            }
-            // Before the session goes: whoever is given these tasks next finds their directories free.
-            self.forget_all();
-            let application = &self.blame.application;
-            match served {
-                Ok(()) => {}
-                Err(Fault::Fenced(reason)) => {
-                    Stats::add(&self.shared.stats.fenced, 1);
-                    tracing::warn!(reason, application, "fenced by a newer owner; joining again");
-                }
-                Err(Fault::Abort(reason) | Fault::Rejoin(reason)) => {
-                    Stats::add(&self.shared.stats.rejoined, 1);
-                    tracing::error!(reason, application, "cannot go on as it is; joining again");
-                }
-                Err(Fault::Fatal(error)) => {
-                    if let Err(error) = link.abort() {
-                        tracing::warn!(%error, application, "the open transaction is left to its time-out");
-                    }
-                    return Err(error);
-                }
-            }
-            drop(link);
-            std::thread::sleep(self.config.retry_backoff);
         }
-        Ok(())
+    }
+
+    /// Does the next thing: joins, takes one turn, or leaves. Nothing here waits but the log.
+    pub(super) fn step(&mut self) -> Result<Next, AppError> {
+        match self.link.take() {
+            None if self.stopping() => Ok(Next::End),
+            None => self.step_apart(),
+            Some(link) => self.step_joined(link),
+        }
+    }
+
+    fn step_apart(&mut self) -> Result<Next, AppError> {
+        match self.join() {
+            Ok(session) => self.link = Some(Link::new(session)),
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, application = self.blame.application, "cannot join; trying again");
+                return Ok(Next::StepAfter(self.config.retry_backoff));
+            }
+            Err(error) => return Err(self.blame.log_error(error)),
+        }
+        if !std::mem::replace(&mut self.joined_before, true) {
+            self.shared.joined.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(Next::Step)
+    }
+
+    fn step_joined(&mut self, mut link: Link) -> Result<Next, AppError> {
+        let served = if self.stopping() { self.finish(&mut link) } else { self.serve(&mut link) };
+        match served {
+            Ok(Next::End) => {
+                self.leave(link);
+                Ok(Next::End)
+            }
+            Ok(next) => {
+                self.link = Some(link);
+                Ok(next)
+            }
+            Err(fault) => self.fall_out(link, fault),
+        }
+    }
+
+    /// The session is over; whether another one helps is up to the fault.
+    fn fall_out(&mut self, mut link: Link, fault: Fault) -> Result<Next, AppError> {
+        // Before the session goes: whoever is given these tasks next finds their directories free.
+        self.forget_all();
+        let application = &self.blame.application;
+        match fault {
+            Fault::Fenced(reason) => {
+                Stats::add(&self.shared.stats.fenced, 1);
+                tracing::warn!(reason, application, "fenced by a newer owner; joining again");
+            }
+            Fault::Abort(reason) | Fault::Rejoin(reason) => {
+                Stats::add(&self.shared.stats.rejoined, 1);
+                tracing::error!(reason, application, "cannot go on as it is; joining again");
+            }
+            Fault::Fatal(error) => {
+                if let Err(error) = link.abort() {
+                    tracing::warn!(%error, application, "the open transaction is left to its time-out");
+                }
+                return Err(error);
+            }
+        }
+        Ok(Next::StepAfter(self.config.retry_backoff))
     }
 
     pub(super) fn stopping(&self) -> bool {
@@ -153,29 +200,30 @@ impl StreamThread {
         self.log.session(config)
     }
 
-    /// Turns until asked to stop. Aborts are mended here; what comes out is worse.
-    fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {
-        loop {
-            if self.stopping() {
-                return match self.commit(link) {
-                    // What could not be committed is done again after the restart.
-                    Err(Fault::Abort(reason)) => {
-                        tracing::warn!(reason, "the last commit before the stop was dropped");
-                        self.go_back(link)
-                    }
-                    other => other,
-                };
+    /// Commits what can be committed before the end.
+    fn finish(&mut self, link: &mut Link) -> Result<Next, Fault> {
+        match self.commit(link) {
+            // What could not be committed is done again after the restart.
+            Err(Fault::Abort(reason)) => {
+                tracing::warn!(reason, "the last commit before the stop was dropped");
+                self.go_back(link)?;
             }
-            match self.turn(link) {
-                Ok(()) => {}
-                Err(Fault::Abort(reason)) => {
-                    Stats::add(&self.shared.stats.aborts, 1);
-                    tracing::warn!(reason, "commit dropped; doing its work again");
-                    self.go_back(link)?;
-                    std::thread::sleep(self.config.retry_backoff);
-                }
-                Err(other) => return Err(other),
+            other => other?,
+        }
+        Ok(Next::End)
+    }
+
+    /// One turn. Aborts are mended here; what comes out is worse.
+    fn serve(&mut self, link: &mut Link) -> Result<Next, Fault> {
+        match self.turn(link) {
+            Ok(()) => Ok(Next::Step),
+            Err(Fault::Abort(reason)) => {
+                Stats::add(&self.shared.stats.aborts, 1);
+                tracing::warn!(reason, "commit dropped; doing its work again");
+                self.go_back(link)?;
+                Ok(Next::StepAfter(self.config.retry_backoff))
             }
+            Err(other) => Err(other),
         }
     }
 
@@ -204,7 +252,7 @@ impl StreamThread {
 
     /// How long to wait for the next event; starts calls on the way, which are made after commits only.
     fn wait(&mut self) -> Result<Duration, Fault> {
-        let now = Instant::now();
+        let now = self.environment.now();
         let next_call = match &mut self.calls {
             Some(calls) => calls.start(&self.topology, now).map_err(|error| self.blame.log(error).not_undone())?,
             None => None,
@@ -216,24 +264,23 @@ impl StreamThread {
         let restoring = self.slots.values().any(|slot| slot.restore.is_some());
         let wait = poll_wait(self.pending(), next_timer, restoring, &self.config);
         let chores = [next_call, next_open, next_look].into_iter().flatten().min();
-        Ok(chores.map_or(wait, |at| wait.min(at.saturating_duration_since(now))))
+        Ok(chores.map_or(wait, |at| wait.min(at.saturating_sub(now))))
     }
 
     /// The one reading of the clock.
     fn now(&mut self) -> ProcessingTime {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = ProcessingTime::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX));
         // Never back: a clock that is set back must not make timers wait for it.
-        self.last_now = self.last_now.max(now);
+        self.last_now = self.last_now.max(self.environment.wall_clock());
         self.last_now
     }
 
     fn pending(&self) -> Pending {
+        let now = self.environment.now();
         Pending {
-            age: self.dirty_since.map(|since| since.elapsed()),
+            age: self.dirty_since.map(|since| now.saturating_sub(since)),
             bytes: self.slots.values().map(|slot| slot.task.pending_bytes()).sum(),
             idle: self.idle,
-            trailing: self.trailing_since.map(|since| since.elapsed()),
+            trailing: self.trailing_since.map(|since| now.saturating_sub(since)),
         }
     }
 
@@ -258,7 +305,7 @@ impl StreamThread {
             };
             let (task, mut send) = (&mut slot.task, link.sender());
             let fed = catch_unwind(AssertUnwindSafe(|| task.feed(record, now, &mut send)));
-            self.dirty_since.get_or_insert_with(Instant::now);
+            self.dirty_since.get_or_insert_with(|| self.environment.now());
             // The end of an input that never rests may never be told.
             if !slot.backlog.is_empty() {
                 slot.backlog.note(&record.topic_partition(), record.offset + 1);
@@ -277,7 +324,7 @@ impl StreamThread {
             let fired = catch_unwind(AssertUnwindSafe(|| task.fire_timers(now, TIMERS_PER_TURN, &mut send)));
             let fired = self.check(id, fired, || format!("timers of task {id}"))?;
             if fired > 0 {
-                self.dirty_since.get_or_insert_with(Instant::now);
+                self.dirty_since.get_or_insert_with(|| self.environment.now());
                 Stats::add(&self.shared.stats.timers, fired as u64);
             }
         }
@@ -314,7 +361,7 @@ impl StreamThread {
         slot.backlog.note(partition, end);
         slot.task.positions.reach_end(partition, end);
         if slot.task.positions.trail() {
-            self.trailing_since.get_or_insert_with(Instant::now);
+            self.trailing_since.get_or_insert_with(|| self.environment.now());
         }
     }
 

@@ -8,8 +8,8 @@
 //! What it deliberately does not do: it does not wait for ever. One partition whose task stands still must not keep
 //! every timer of the application from firing; after `patience` without any progress it is given up.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::log::{Offset, TopicPartition};
 
@@ -31,8 +31,8 @@ pub(super) struct Upstream {
     pub(super) rounds: u32,
     /// Ends the group has to reach, with how far it was last seen.
     behind: BTreeMap<TopicPartition, (Offset, Offset)>,
-    moved_at: Instant,
-    pub(super) look_at: Instant,
+    moved_at: Duration,
+    pub(super) look_at: Duration,
 }
 
 impl Upstream {
@@ -40,7 +40,7 @@ impl Upstream {
     pub(super) fn new(
         rounds: u32,
         ranges: impl Iterator<Item = (TopicPartition, Offset, Offset)>,
-        now: Instant,
+        now: Duration,
     ) -> Self {
         let behind = ranges
             .filter(|(_, start, end)| start < end)
@@ -52,8 +52,8 @@ impl Upstream {
     /// Takes note of what the group has committed by now.
     pub(super) fn look(
         &mut self,
-        committed: &HashMap<TopicPartition, Offset>,
-        now: Instant,
+        committed: &BTreeMap<TopicPartition, Offset>,
+        now: Duration,
         patience: Duration,
     ) -> Look {
         let mut moved = false;
@@ -69,7 +69,7 @@ impl Upstream {
         }
         match self.behind.first_key_value() {
             None => Look::Passed,
-            Some((partition, (_, seen))) if now.duration_since(self.moved_at) >= patience => {
+            Some((partition, (_, seen))) if now.saturating_sub(self.moved_at) >= patience => {
                 Look::Stuck(partition.clone(), *seen)
             }
             Some(_) => Look::Waiting,
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn waits_until_every_partition_is_read_and_forgets_those_that_are() {
-        let start = Instant::now();
+        let start = Duration::from_secs(100);
         let mut upstream = Upstream::new(1, [(at(0), 0, 5), (at(1), 0, 0), (at(2), 3, 7)].into_iter(), start);
-        let mut committed = HashMap::from([(at(0), 5)]);
+        let mut committed = BTreeMap::from([(at(0), 5)]);
         assert_eq!(upstream.look(&committed, start, PATIENCE), Look::Waiting);
         committed.insert(at(2), 9);
         assert_eq!(upstream.look(&committed, start, PATIENCE), Look::Passed);
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn patience_counts_from_the_last_progress() {
-        let start = Instant::now();
+        let start = Duration::from_secs(100);
         let mut upstream = Upstream::new(1, [(at(0), 0, 5)].into_iter(), start);
         let seconds = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(upstream.look(&HashMap::new(), seconds(9), PATIENCE), Look::Waiting);
-        assert_eq!(upstream.look(&HashMap::from([(at(0), 1)]), seconds(9), PATIENCE), Look::Waiting);
-        assert_eq!(upstream.look(&HashMap::from([(at(0), 1)]), seconds(18), PATIENCE), Look::Waiting);
-        assert_eq!(upstream.look(&HashMap::from([(at(0), 1)]), seconds(19), PATIENCE), Look::Stuck(at(0), 1));
+        assert_eq!(upstream.look(&BTreeMap::new(), seconds(9), PATIENCE), Look::Waiting);
+        assert_eq!(upstream.look(&BTreeMap::from([(at(0), 1)]), seconds(9), PATIENCE), Look::Waiting);
+        assert_eq!(upstream.look(&BTreeMap::from([(at(0), 1)]), seconds(18), PATIENCE), Look::Waiting);
+        assert_eq!(upstream.look(&BTreeMap::from([(at(0), 1)]), seconds(19), PATIENCE), Look::Stuck(at(0), 1));
     }
 }
