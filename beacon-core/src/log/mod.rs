@@ -27,6 +27,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod model;
 pub mod partition;
+pub mod simulated;
 
 pub use batch::{OwnedBatch, RecordBatch};
 pub use config::{CleanupPolicy, SessionConfig, StartFrom, TopicDescription, TopicSpec};

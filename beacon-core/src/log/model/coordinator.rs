@@ -1,6 +1,6 @@
 //! All groups and all transactional ids of a log: joining, fencing, polling, and which commit may go ahead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ enum Standing {
 #[derive(Debug, Default)]
 pub struct Coordinator {
     groups: BTreeMap<String, Group>,
-    sessions: HashMap<MemberId, Standing>,
+    sessions: BTreeMap<MemberId, Standing>,
     last_id: u64,
 }
 
@@ -174,6 +174,12 @@ impl Coordinator {
         if let Some(member) = self.member_mut(id) {
             member.committing = false;
         }
+    }
+
+    /// Expels members that did not poll for their session time-out, whether others wait for them or not: what a log does
+    /// whose members can die without it. Returns the sessions that have something to do because of it.
+    pub fn expel_silent(&mut self, now: Duration) -> Vec<MemberId> {
+        self.groups.values_mut().flat_map(|group| group.expel(now, Member::session_end)).collect()
     }
 
     /// Leaves the group; returns the sessions that have something to do because of it.

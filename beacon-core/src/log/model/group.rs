@@ -85,9 +85,14 @@ impl Group {
 
     /// Takes everything from members that others wait for and that have been silent for their time-out.
     fn expel_silent(&mut self, now: Duration) -> Vec<MemberId> {
+        self.expel(now, Member::deadline)
+    }
+
+    /// Takes everything from members whose deadline has come.
+    pub(super) fn expel(&mut self, now: Duration, deadline: fn(&Member) -> Option<Duration>) -> Vec<MemberId> {
         let mut expelled = false;
         for member in self.members.values_mut() {
-            if member.deadline().is_some_and(|deadline| deadline <= now) {
+            if deadline(member).is_some_and(|deadline| deadline <= now) {
                 member.lost = Some(std::mem::take(&mut member.owned));
                 member.target.clear();
                 member.revoking.clear();

@@ -95,6 +95,11 @@ impl Member {
         self.awaited_since.map(|since| since.max(self.last_poll) + self.timeout)
     }
 
+    /// When its session time-out is over, waited for or not.
+    pub(super) fn session_end(&self) -> Option<Duration> {
+        (!self.committing && !self.is_expelled()).then(|| self.last_poll + self.timeout)
+    }
+
     /// Sets what it shall own, and since when it is waited for.
     pub(super) fn aim(&mut self, target: BTreeSet<TopicPartition>, now: Duration) {
         self.target = target;

@@ -1,0 +1,185 @@
+//! A log in memory for tests: virtual time, and faults when whoever holds the seed wants them.
+//!
+//! It behaves as Apache Kafka does where that has cost somebody a night: transactions are written as they come and
+//! decided later, markers take offsets and get to each partition at a time of their own, an open transaction holds up
+//! committed reads until it times out, silent members are expelled, and the group checks who commits rather than what
+//! is committed. Groups, transactions and cursors are those of [`crate::log::model`], which the embedded log uses, too.
+//!
+//! What it deliberately does not do: it has no thread and no clock, it never waits, it keeps everything until it is
+//! trimmed, and it decides no fault. [`Surroundings`] do: one for each client, which is one process.
+//! [`crate::testing::simulation`] is built on it.
+
+mod appender;
+mod broker;
+mod errors;
+mod feed;
+mod partition;
+mod reader;
+mod session;
+mod surroundings;
+mod transactions;
+
+pub use surroundings::{Call, Fate, Surroundings};
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use broker::{Broker, State};
+
+use super::model::{MemberId, Trim, trim};
+use super::{
+    Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, Reader, Session, SessionConfig,
+    TopicDescription, TopicPartition, TopicSpec,
+};
+
+/// One client's connection to a simulated log. [`SimulatedLog::client`] makes another one to the same log.
+#[derive(Clone)]
+pub struct SimulatedLog {
+    client: Client,
+}
+
+impl SimulatedLog {
+    /// An empty log, and its first client.
+    pub fn new(surroundings: Arc<dyn Surroundings>) -> Self {
+        Self { client: Client { broker: Arc::default(), surroundings } }
+    }
+
+    /// A client of the same log in surroundings of its own.
+    pub fn client(&self, surroundings: Arc<dyn Surroundings>) -> Self {
+        Self { client: Client { broker: Arc::clone(&self.client.broker), surroundings } }
+    }
+
+    /// Grows whenever something happened that a client may be waiting for.
+    pub fn version(&self) -> u64 {
+        self.client.state().version
+    }
+}
+
+/// What sessions, readers and appenders of one client share.
+#[derive(Clone)]
+struct Client {
+    broker: Arc<Broker>,
+    surroundings: Arc<dyn Surroundings>,
+}
+
+impl Client {
+    fn now(&self) -> Duration {
+        self.surroundings.now()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.broker.at(self.now())
+    }
+
+    /// Lets a call through that changes nothing at the broker, or says why not.
+    fn meet(&self, call: Call<'_>, what: &str) -> Result<(), LogError> {
+        match self.surroundings.fate(call) {
+            Fate::Done => Ok(()),
+            Fate::Refused => Err(errors::refused(what)),
+            Fate::RequestLost | Fate::AnswerLost | Fate::RefusalLost => Err(errors::time_out(what)),
+            Fate::Dead => Err(errors::dead()),
+        }
+    }
+
+    /// The same for a call that changes something: it may have been done although nobody says so.
+    fn change<T>(&self, call: Call<'_>, what: &str, act: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+        match self.surroundings.fate(call) {
+            Fate::Done => act(),
+            Fate::AnswerLost => act().and_then(|_| Err(errors::time_out(what))),
+            Fate::Refused => Err(errors::refused(what)),
+            Fate::RequestLost | Fate::RefusalLost => Err(errors::time_out(what)),
+            Fate::Dead => Err(errors::dead()),
+        }
+    }
+
+    fn leave(&self, member: MemberId) {
+        let now = self.now();
+        let mut state = self.broker.at(now);
+        state.coordinator.leave(member, now);
+        state.version += 1;
+    }
+}
+
+impl Log for SimulatedLog {
+    fn describe(&self) -> String {
+        "simulated log".to_owned()
+    }
+
+    fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.client.change(Call::Topics, "creating topics", || {
+            let mut state = self.client.state();
+            for topic in topics {
+                if let Ok(partitions) = state.partitions(&topic.name)
+                    && partitions != topic.partitions
+                {
+                    let message = format!("topic {} has {partitions} partitions, not {}", topic.name, topic.partitions);
+                    return Err(LogError::new(LogErrorKind::Mismatch, message));
+                }
+            }
+            for topic in topics {
+                let make = || (0..topic.partitions).map(|_| partition::Partition::default()).collect();
+                state.topics.entry(Arc::from(topic.name.as_str())).or_insert_with(make);
+            }
+            Ok(())
+        })
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
+        self.client.meet(Call::Topics, "listing topics")?;
+        let state = self.client.state();
+        let describe = |(name, partitions): (&Arc<str>, &Vec<_>)| TopicDescription {
+            name: name.to_string(),
+            partitions: partitions.len() as u32,
+        };
+        Ok(state.topics.iter().map(describe).collect())
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        self.client.meet(Call::Topics, "describing a topic")?;
+        let partitions = self.client.state().partitions(topic).ok();
+        Ok(partitions.map(|partitions| TopicDescription { name: topic.to_owned(), partitions }))
+    }
+
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError> {
+        self.client.meet(Call::Offsets(partition), "asking for offsets")?;
+        self.client.state().range(partition, isolation)
+    }
+
+    fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        self.client.meet(Call::Committed, "asking for a group's offsets")?;
+        let state = self.client.state();
+        let wanted = |(name, at): &&(String, TopicPartition)| name == group && topics.contains(&&*at.topic);
+        Ok(state.offsets.iter().filter(|(key, _)| wanted(key)).map(|((_, at), offset)| (at.clone(), *offset)).collect())
+    }
+
+    fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        self.client.change(Call::Trim(partition), "a trim", || {
+            let mut state = self.client.state();
+            match trim(state.range(partition, Isolation::Committed)?, before) {
+                Trim::Nothing => Ok(()),
+                Trim::StartAt(start) => {
+                    state.partition_mut(partition)?.start_at(start);
+                    Ok(())
+                }
+                Trim::BeyondEnd => {
+                    let message = format!("{partition} cannot be trimmed to {before}: it does not reach that far");
+                    Err(LogError::new(LogErrorKind::Configuration, message))
+                }
+            }
+        })
+    }
+
+    fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
+        let client = self.client.clone();
+        let joined = self.client.change(Call::Join, "a join", || session::SimulatedSession::join(client, config))?;
+        Ok(Box::new(joined))
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(reader::SimulatedReader::new(self.client.clone(), isolation)))
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(appender::SimulatedAppender::new(self.client.clone())))
+    }
+}
