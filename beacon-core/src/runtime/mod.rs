@@ -15,6 +15,7 @@ mod fault;
 mod link;
 mod opening;
 mod prepare;
+mod process;
 mod restore;
 mod slot;
 mod stats;
@@ -25,3 +26,8 @@ mod upstream;
 pub use app::{App, AppError, AppStatus};
 pub use config::{AppConfig, StateLocation};
 pub use stats::{Stats, StatsSnapshot};
+
+pub(crate) use environment::Environment;
+pub(crate) use process::SteppedProcess;
+pub(crate) use stores::TaskStores;
+pub(crate) use thread::Next;

@@ -30,7 +30,7 @@ const TIMERS_PER_TURN: usize = 4096;
 
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Another step.
     Step,
     /// Another step, after this long.

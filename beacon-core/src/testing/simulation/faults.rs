@@ -1,0 +1,164 @@
+//! Which faults a simulation draws, and how often in one seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::random::Random;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// A process dies in a call of log or store. Of the writes to its disk since the last flush, some prefix is left.
+    Crash,
+    /// The disk of a process that died is empty when it comes back. Needs [`Fault::Crash`] or [`Fault::Blackout`].
+    LostDisk,
+    /// All processes die at once, and come back one by one after up to a minute.
+    Blackout,
+    /// A process stands still in the middle of a call, for up to two and a half session time-outs, and then goes on as
+    /// if nothing had been.
+    Zombie,
+    /// While a process stands still another one is started under its name, with an empty disk; then the first one
+    /// finishes what it was doing.
+    Twin,
+    /// A process leaves politely and comes back later, so that partitions move twice.
+    Rebalance,
+    /// A call takes up to three seconds.
+    SlowCall,
+    /// A call fails and can be tried again: without effect, or with its effect and without an answer.
+    FailedCall,
+    /// A commit is refused.
+    AbortedCommit,
+    /// A commit's outcome is unknown: it is committed, it is aborted, or the request never arrived.
+    UnknownCommit,
+    /// The broker answers nobody for up to five seconds.
+    BrokerAway,
+    /// Transaction markers get to their partitions up to three seconds after the decision.
+    LateMarkers,
+    /// A store has no room for a write.
+    FullDisk,
+    /// The clocks on the walls of processes differ by up to half a second.
+    ClockSkew,
+}
+
+impl Fault {
+    /// All there are.
+    pub const ALL: [Self; 14] = [
+        Self::Crash,
+        Self::LostDisk,
+        Self::Blackout,
+        Self::Zombie,
+        Self::Twin,
+        Self::Rebalance,
+        Self::SlowCall,
+        Self::FailedCall,
+        Self::AbortedCommit,
+        Self::UnknownCommit,
+        Self::BrokerAway,
+        Self::LateMarkers,
+        Self::FullDisk,
+        Self::ClockSkew,
+    ];
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crash => "crash",
+            Self::LostDisk => "lost disk",
+            Self::Blackout => "blackout",
+            Self::Zombie => "zombie",
+            Self::Twin => "twin",
+            Self::Rebalance => "rebalance",
+            Self::SlowCall => "slow call",
+            Self::FailedCall => "failed call",
+            Self::AbortedCommit => "aborted commit",
+            Self::UnknownCommit => "unknown commit",
+            Self::BrokerAway => "broker away",
+            Self::LateMarkers => "late markers",
+            Self::FullDisk => "full disk",
+            Self::ClockSkew => "clock skew",
+        })
+    }
+}
+
+/// The kinds of faults a simulation may draw. Each seed uses some of them, at rates of its own, so that rare meetings of
+/// few kinds come up as well as all of them together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    kinds: BTreeSet<Fault>,
+}
+
+impl Faults {
+    /// Every kind.
+    pub fn all() -> Self {
+        Self::only(Fault::ALL)
+    }
+
+    /// No fault at all.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// These kinds.
+    pub fn only(kinds: impl IntoIterator<Item = Fault>) -> Self {
+        Self { kinds: kinds.into_iter().collect() }
+    }
+
+    /// The same without one kind.
+    pub fn without(mut self, kind: Fault) -> Self {
+        self.kinds.remove(&kind);
+        self
+    }
+
+    /// Whether nothing can go wrong.
+    pub fn is_none(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Whether a kind may be drawn.
+    pub fn contains(&self, kind: Fault) -> bool {
+        self.kinds.contains(&kind)
+    }
+}
+
+/// How often each kind happens in one seed: once in so many occasions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rates {
+    once_in: BTreeMap<Fault, u64>,
+}
+
+impl Rates {
+    /// Two of three kinds at a rate of their own. With a single kind there is nothing to leave out.
+    pub(super) fn draw(faults: &Faults, random: &mut Random) -> Self {
+        let mut once_in = BTreeMap::new();
+        for kind in &faults.kinds {
+            let left_out = random.once_in(3) && faults.kinds.len() > 1;
+            let rate = random.pick(rates(*kind));
+            if !left_out {
+                once_in.insert(*kind, rate);
+            }
+        }
+        Self { once_in }
+    }
+
+    pub(super) fn strikes(&self, kind: Fault, random: &mut Random) -> bool {
+        self.once_in.get(&kind).is_some_and(|times| random.once_in(*times))
+    }
+
+    pub(super) fn uses(&self, kind: Fault) -> bool {
+        self.once_in.contains_key(&kind)
+    }
+}
+
+/// What is possible per occasion. Kinds drawn at each call are rarer than those drawn at each commit or crash.
+fn rates(kind: Fault) -> &'static [u64] {
+    match kind {
+        Fault::Crash | Fault::Zombie => &[60, 200, 600],
+        Fault::SlowCall | Fault::FailedCall => &[20, 100, 400],
+        Fault::AbortedCommit | Fault::UnknownCommit => &[3, 10, 40],
+        Fault::FullDisk => &[20, 100],
+        Fault::LostDisk | Fault::Twin => &[2, 4],
+        Fault::LateMarkers => &[1, 3],
+        Fault::Blackout | Fault::Rebalance | Fault::BrokerAway | Fault::ClockSkew => &[1],
+    }
+}

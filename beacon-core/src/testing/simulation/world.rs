@@ -1,0 +1,84 @@
+//! What all simulated processes share: the time, chance, disks, and what has happened so far.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Fault;
+use super::disk::Disk;
+use super::faults::Rates;
+use super::random::Random;
+use super::trace::{Event, Trace};
+
+/// One start of a process; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Incarnation(pub(super) u64);
+
+/// The shared state of one run.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) now: Duration,
+    pub(super) random: Random,
+    pub(super) rates: Rates,
+    /// No fault any more: the run comes to rest.
+    pub(super) calm: bool,
+    /// Those whose calls have an effect.
+    pub(super) alive: BTreeSet<Incarnation>,
+    pub(super) disks: Vec<Disk>,
+    pub(super) away_until: Duration,
+    pub(super) session_timeout: Duration,
+    pub(super) trace: Trace,
+    last_incarnation: u64,
+}
+
+/// Shared by the scheduler and the hands of all processes, which are one thread: never waited for.
+pub(super) type SharedWorld = Arc<Mutex<World>>;
+
+/// The world, whoever panicked with it in hand.
+pub(super) fn enter(world: &SharedWorld) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(super) fn new(random: Random, rates: Rates, session_timeout: Duration) -> Self {
+        Self {
+            now: Duration::ZERO,
+            random,
+            rates,
+            calm: false,
+            alive: BTreeSet::new(),
+            disks: Vec::new(),
+            away_until: Duration::ZERO,
+            session_timeout,
+            trace: Trace::default(),
+            last_incarnation: 0,
+        }
+    }
+
+    pub(super) fn incarnate(&mut self) -> Incarnation {
+        self.last_incarnation += 1;
+        let incarnation = Incarnation(self.last_incarnation);
+        self.alive.insert(incarnation);
+        incarnation
+    }
+
+    pub(super) fn note(&mut self, process: Option<usize>, what: &'static str, detail: u64) {
+        self.trace.note(Event { at: self.now, process, what, detail });
+    }
+
+    pub(super) fn strike(&mut self, process: Option<usize>, fault: Fault, what: &'static str, detail: u64) {
+        self.trace.fault(Event { at: self.now, process, what, detail }, fault);
+    }
+
+    /// Whether a fault of this kind happens on this occasion.
+    pub(super) fn draws(&mut self, fault: Fault) -> bool {
+        !self.calm && self.rates.strikes(fault, &mut self.random)
+    }
+
+    /// Ends an incarnation as `kill -9` does. Of what its disk holds unflushed, a prefix stays.
+    pub(super) fn kill(&mut self, incarnation: Incarnation, disk: usize) {
+        self.alive.remove(&incarnation);
+        let random = &mut self.random;
+        self.disks[disk].crash(&mut |writes| random.below(writes as u64 + 1) as usize);
+    }
+}

@@ -1,0 +1,69 @@
+//! The engine under simulation: a job with a re-key, a broadcast, timers and calls, on three processes, with every fault.
+//!
+//! `BEACON_SEEDS=START..END` runs other seeds than the default; see `scripts/simulate.sh`.
+
+mod job;
+
+use std::time::Instant;
+
+use beacon_core::testing::simulation::{Fault, Faults, Summary};
+
+/// Seeds of a run without `BEACON_SEEDS`, divided among the tests that run at the same time.
+const SEEDS: u64 = 2000;
+/// How many of them run at the same time.
+const LANES: u64 = 2;
+
+fn seeds(lane: u64) -> std::ops::Range<u64> {
+    let (start, end) = match std::env::var("BEACON_SEEDS") {
+        Ok(range) => {
+            let numbers =
+                range.split_once("..").and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
+            numbers.unwrap_or_else(|| panic!("BEACON_SEEDS is `{range}`; it should be like 0..2000"))
+        }
+        Err(_) => (0, SEEDS),
+    };
+    let each = (end - start).div_ceil(LANES);
+    (start + lane * each).min(end)..(start + (lane + 1) * each).min(end)
+}
+
+fn run(lane: u64) -> Summary {
+    let seeds = seeds(lane);
+    let started = Instant::now();
+    let summary = match job::shop(Faults::all()).seeds(seeds.clone()).run() {
+        Ok(summary) => summary,
+        Err(failure) => panic!("{failure}"),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = summary.steps as f64 / seconds;
+    println!("simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s");
+    assert_eq!(summary.seeds, seeds.end - seeds.start);
+    summary
+}
+
+#[test]
+fn every_seed_ends_as_a_calm_run_does_first_half() {
+    run(0);
+}
+
+#[test]
+fn every_seed_ends_as_a_calm_run_does_second_half() {
+    run(1);
+}
+
+#[test]
+fn one_seed_is_one_course_of_events_to_the_byte() {
+    for seed in [1, 2, 3, 1_000_000_007] {
+        let first = job::shop(Faults::all()).run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        let again = job::shop(Faults::all()).run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(first, again, "seed {seed}");
+        let other = job::shop(Faults::all()).run_seed(seed + 1).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_ne!(first.trace_hash, other.trace_hash, "seed {seed} and the next one");
+    }
+}
+
+#[test]
+fn every_kind_of_fault_happens() {
+    let summary = job::shop(Faults::all()).seeds(0..60).run().unwrap_or_else(|failure| panic!("{failure}"));
+    let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !summary.faults.contains_key(fault)).collect();
+    assert!(missing.is_empty(), "{missing:?} never happened: {summary}");
+}
