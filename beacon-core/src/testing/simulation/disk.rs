@@ -127,12 +127,11 @@ impl Store for SimulatedStore {
             return Err(StateError::Full("simulated disk".into()));
         }
         let mut written = Vec::new();
-        let mut change_live = changes.map(|change| {
+        let mut change_live = changes.inspect(|change| {
             written.push(match change {
                 Change::Put(key, value) => (key.to_vec(), Some(value.to_vec())),
                 Change::Delete(key) => (key.to_vec(), None),
             });
-            change
         });
         self.live.write(&mut change_live)?;
         self.on_disk(|directory| directory.unflushed.push(written))

@@ -11,16 +11,55 @@
 //! ```
 //! use std::time::Duration;
 //! use beacon_core::log::{CleanupPolicy, Record, TopicSpec};
+//! use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
+//! use beacon_core::state::Value;
 //! use beacon_core::testing::simulation::{Faults, Simulation};
 //! use beacon_core::topology::{Topic, TopologyBuilder};
 //!
+//! struct Total { total: Value<u64> }
+//!
+//! impl KeyedProcess for Total {
+//!     type Key = u64;
+//!     type In = u64;
+//!     type Out = u64;
+//!     type Timer = ();
+//!
+//!     fn on_record(&self, amount: u64, ctx: &mut Ctx<'_, Self>) -> OpResult {
+//!         let total = self.total.get(ctx)?.unwrap_or(0) + amount;
+//!         self.total.set(ctx, &total);
+//!         ctx.emit(total)
+//!     }
+//! }
+//!
 //! let (orders, totals) = (Topic::<u64>::new("orders"), Topic::<u64>::new("totals"));
-//! let app = TopologyBuilder::new("totals");
+//! let app = TopologyBuilder::new("shop");
 //! app.source("orders", &orders)
 //!     .key_by("parity", |order| order % 2)
-//!     .reduce("total", |order| *order, |total, order| total + order)
-//!     .sink("totals", &totals, |total| total.to_be_bytes().to_vec());
-//! # let _ = app;
+//!     .process("total", |state| Total { total: state.value("total") })
+//!     .sink("totals", &totals, |total| (total % 2).to_be_bytes().to_vec());
+//!
+//! let topic = |name: &str| TopicSpec {
+//!     name: name.to_owned(),
+//!     partitions: 4,
+//!     cleanup: CleanupPolicy::Delete { retention: None },
+//! };
+//! let order = |number: u64| {
+//!     let record = Record::new("orders", "one customer", (number * 2).to_be_bytes());
+//!     (Duration::from_millis(number * 100), record)
+//! };
+//! let summary = Simulation::new(app.build()?)
+//!     .topics([topic("orders"), topic("totals")])
+//!     .input(move |_seed| (0..20).map(order).collect())
+//!     .faults(Faults::all())
+//!     .seeds(0..10)
+//!     .invariant("the last total is that of all orders", |finished| {
+//!         let totals = finished.values(&Topic::<u64>::new("totals"))?;
+//!         let last = totals.values().flatten().max().copied();
+//!         if last == Some(380) { Ok(()) } else { Err(format!("it is {last:?}")) }
+//!     })
+//!     .run()?;
+//! println!("{summary}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! What it deliberately does not do: it starts no thread, reads no clock, and does not touch the file system.

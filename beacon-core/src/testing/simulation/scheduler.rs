@@ -4,7 +4,7 @@
 //! again and runs the others until the call's time is over. So any two processes can meet between any two calls, and
 //! nothing but the seed decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,11 +29,21 @@ fn running() -> Option<Rc<Scheduler>> {
     RUNNING.with_borrow(Clone::clone)
 }
 
+/// How many processes may stand still on top of each other. Where one more would, the others do not run meanwhile: the
+/// stack of a test thread is not large.
+const DEEPEST: u32 = 5;
+
 /// Runs everybody else for this long.
 pub(super) fn others_run_for(duration: Duration) {
     if let Some(scheduler) = running() {
         let until = enter(&scheduler.world).now + duration;
-        scheduler.run_until(until, &|| false);
+        if scheduler.depth.get() < DEEPEST {
+            scheduler.depth.set(scheduler.depth.get() + 1);
+            scheduler.run_until(until, &|| false);
+            scheduler.depth.set(scheduler.depth.get() - 1);
+        } else {
+            enter(&scheduler.world).now = until;
+        }
     }
 }
 
@@ -119,6 +129,8 @@ pub(super) struct Scheduler {
     events: RefCell<BTreeMap<(Duration, u64, u64), Event>>,
     counters: RefCell<Counters>,
     failure: RefCell<Option<String>>,
+    /// How many processes stand still right now.
+    depth: Cell<u32>,
     step_limit: u64,
 }
 
@@ -176,6 +188,7 @@ impl Scheduler {
             events: RefCell::default(),
             counters: RefCell::default(),
             failure: RefCell::default(),
+            depth: Cell::new(0),
             step_limit,
             world,
         }))
@@ -489,6 +502,15 @@ impl Scheduler {
 
     pub(super) fn steps(&self) -> u64 {
         self.counters.borrow().steps
+    }
+
+    /// No more faults. Whoever was kept from something by one has yet to do it, so the quiet begins anew.
+    pub(super) fn calm_down(&self) {
+        let mut world = enter(&self.world);
+        world.calm = true;
+        world.away_until = Duration::ZERO;
+        world.note(None, "calm from here on", 0);
+        self.counters.borrow_mut().changed_at = world.now;
     }
 
     /// Whether everybody is up and everything visible is read.

@@ -218,12 +218,7 @@ impl Simulation {
         let faults_until = last_input + self.faults_after_input;
         let running = scheduler.begin(faults_until);
         scheduler.run_until(if !faults.is_none() { faults_until } else { last_input }, &|| false);
-        {
-            let mut world = enter(&world);
-            world.calm = true;
-            world.away_until = Duration::ZERO;
-            world.note(None, "calm from here on", 0);
-        }
+        scheduler.calm_down();
         let patience = enter(&world).now + self.patience;
         scheduler.run_until(patience, &|| scheduler.is_at_rest(self.quiet));
         if let Some(reason) = scheduler.take_failure() {
