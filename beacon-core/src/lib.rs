@@ -67,9 +67,14 @@
 //! and virtual time; [`view`] reads compacted topics.
 #![deny(missing_docs)]
 
+// What the tests of simulation share with tests outside of the crate names it as those do.
+#[cfg(test)]
+extern crate self as beacon_core;
+
 pub mod codec;
 pub mod log;
 pub mod operator;
+mod planted;
 pub mod runtime;
 pub mod state;
 pub mod task;

@@ -5,6 +5,7 @@ use super::link::Link;
 use super::stats::Stats;
 use super::thread::StreamThread;
 use crate::log::{CommitError, CommitReceipt, Offset, TopicPartition};
+use crate::planted::{self, Planted};
 
 impl StreamThread {
     /// Commits what all tasks of this thread have done since the last time.
@@ -23,6 +24,10 @@ impl StreamThread {
             let slot = self.slots.get_mut(id).expect("listed above");
             let sealed = slot.task.seal(&mut link.sender());
             offsets.extend(sealed.map_err(|source| self.blame.task(*id, source))?);
+            #[cfg(test)]
+            if planted::is_in(Planted::AppliedBeforeCommit) {
+                slot.task.apply_uncommitted().map_err(|source| self.blame.state(*id, source))?;
+            }
         }
         link.begin().map_err(|error| self.blame.log(error))?;
         let receipt = self.decide(link, &offsets)?;
@@ -135,6 +140,9 @@ impl StreamThread {
         self.trailing_since = None;
         let mut positions = Vec::new();
         for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.restore.is_none()) {
+            if planted::is_in(Planted::OverlayKept) && slot.task.positions.is_empty() {
+                continue;
+            }
             slot.backlog.dropped();
             positions.extend(slot.task.dropped().map_err(|source| self.blame.state(*id, source))?);
         }

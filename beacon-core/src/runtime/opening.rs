@@ -11,6 +11,7 @@ use super::stats::{Stats, TaskCounts};
 use super::thread::StreamThread;
 use super::upstream::{Look, Upstream};
 use crate::log::{Isolation, LogError, Offset, TopicPartition};
+use crate::planted::{self, Planted};
 use crate::state::StateError;
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 
@@ -269,7 +270,7 @@ impl StreamThread {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             slot.task.positions.remove(partition);
             slot.backlog.remove(partition);
-            if slot.task.positions.is_empty() {
+            if slot.task.positions.is_empty() && !planted::is_in(Planted::OverlayKept) {
                 self.close(id);
             }
         }

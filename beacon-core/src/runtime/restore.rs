@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::environment::Environment;
 use crate::log::{Event, Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
+use crate::planted::{self, Planted};
 use crate::task::{Task, TaskError};
 
 /// A restore under way.
@@ -29,7 +30,10 @@ pub(super) enum Plan {
 /// older owner can commit to this changelog.
 pub(super) fn plan(task: &Task, log: &dyn Log) -> Result<Plan, LogError> {
     let changelog = task.changelog().clone();
-    let range = log.offsets(&changelog, Isolation::Uncommitted)?;
+    // The true end: of a commit that was decided a moment ago, the markers may still be on their way.
+    let isolation =
+        if planted::is_in(Planted::StableOffsetRestore) { Isolation::Committed } else { Isolation::Uncommitted };
+    let range = log.offsets(&changelog, isolation)?;
     let from = match task.changelog_end() {
         Some(end) if end > range.end => return Ok(Plan::Foreign),
         Some(end) if end >= range.start => end,

@@ -397,6 +397,15 @@ impl Task {
         Ok(std::mem::take(&mut self.calls))
     }
 
+    /// A planted bug: see [`crate::planted::Planted::AppliedBeforeCommit`].
+    ///
+    /// # Errors
+    /// The store's.
+    #[cfg(test)]
+    pub(crate) fn apply_uncommitted(&mut self) -> Result<(), StateError> {
+        self.step.state.apply()
+    }
+
     /// The commit was dropped: everything is as after the last one. Returns where to read from again.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! `BEACON_SEEDS=START..END` runs other seeds than the default; see `scripts/simulate.sh`.
 
 mod job;
+mod watch;
 
 use std::time::Instant;
 
@@ -66,4 +67,10 @@ fn every_kind_of_fault_happens() {
     let summary = job::shop(Faults::all()).seeds(0..60).run().unwrap_or_else(|failure| panic!("{failure}"));
     let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !summary.faults.contains_key(fault)).collect();
     assert!(missing.is_empty(), "{missing:?} never happened: {summary}");
+}
+
+#[test]
+fn timers_wait_for_the_backlog_after_every_downtime() {
+    let summary = watch::watch().seeds(0..200).run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(summary.faults[&Fault::Blackout] > 100, "{summary}");
 }

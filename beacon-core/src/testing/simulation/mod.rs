@@ -76,6 +76,9 @@ mod settings;
 mod trace;
 mod world;
 
+#[cfg(test)]
+mod planted_tests;
+
 pub use caller::SimulatedCaller;
 pub use faults::{Fault, Faults};
 pub use finished::{ByKey, Finished};

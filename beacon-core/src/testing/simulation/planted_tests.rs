@@ -1,0 +1,67 @@
+//! A net proves itself by what it catches: each planted bug is found, within a bounded number of seeds.
+
+#[path = "../../../tests/simulation/job.rs"]
+mod job;
+#[path = "../../../tests/simulation/watch.rs"]
+mod watch;
+
+use super::{Fault, Faults, Simulation};
+use crate::planted::{Planted, plant};
+
+/// Looks for the first seed that fails with the bug in, and makes sure that it is the bug it fails for.
+fn finds(bug: Planted, simulation: impl Fn() -> Simulation, most: u64) {
+    let planted = plant(bug);
+    let found = simulation().seeds(0..most).run();
+    drop(planted);
+    let failure = match found {
+        Err(failure) => failure,
+        Ok(summary) => panic!("{bug:?} was not found: {summary}"),
+    };
+    println!("planted bug {bug:?}: found at seed {}: {}", failure.seed, failure.reason);
+    assert!(!failure.report.is_empty());
+    if let Err(failure) = simulation().run_seed(failure.seed) {
+        panic!("fails without the planted bug, too: {failure}");
+    }
+}
+
+#[test]
+fn a_timer_commit_without_offsets_is_found() {
+    finds(Planted::OffsetsLeftOut, || job::shop(Faults::all()), 2000);
+}
+
+#[test]
+fn an_overlay_kept_after_a_revocation_is_found() {
+    finds(Planted::OverlayKept, || job::shop(Faults::all()), 500);
+}
+
+#[test]
+fn a_restore_to_the_stable_offset_only_is_found() {
+    finds(Planted::StableOffsetRestore, || job::shop(Faults::all()), 500);
+}
+
+#[test]
+fn state_applied_before_its_commit_is_found() {
+    finds(Planted::AppliedBeforeCommit, || job::shop(Faults::all()), 100);
+}
+
+#[test]
+fn timers_that_do_not_wait_for_the_backlog_are_found() {
+    finds(Planted::TimersNotHeldBack, watch::watch, 500);
+}
+
+#[test]
+fn a_failing_seed_says_what_it_did() {
+    let planted = plant(Planted::AppliedBeforeCommit);
+    let failure = job::shop(Faults::only([Fault::AbortedCommit])).seeds(0..100).run().expect_err("planted");
+    drop(planted);
+    let text = failure.to_string();
+    for part in [
+        format!("seed {}", failure.seed),
+        ".seeds(".into(),
+        "[aborted commit]".into(),
+        "process ".into(),
+        "commit".into(),
+    ] {
+        assert!(text.contains(&part), "`{part}` is missing in\n{text}");
+    }
+}
