@@ -13,6 +13,7 @@ pub(crate) enum Planted {
     /// Restore ends at the last stable offset, so that a commit whose markers are on their way is not seen.
     StableOffsetRestore,
     /// State is applied before the log has said "committed".
+    #[cfg(test)]
     AppliedBeforeCommit,
     /// After a downtime, overdue timers fire before the backlog that cancels them is read.
     TimersNotHeldBack,
