@@ -23,6 +23,35 @@ fn positions_come_in_the_order_of_the_records() {
 }
 
 #[test]
+fn appends_under_way_together_keep_their_order_while_their_topic_is_looked_up() {
+    for _ in 0..5 {
+        let name = make_topic(&*log(), "ordered", 1);
+        // A connection that has not heard of the topic.
+        let log = log();
+        let appender = log.appender().expect("an appender");
+        let (sender, answers) = channel();
+        let started = std::time::Instant::now();
+        let mut count = 0;
+        // Longer than the look-up takes: some come before it ends, some after.
+        while started.elapsed() < std::time::Duration::from_millis(60) {
+            let sender = sender.clone();
+            appender.append(
+                vec![Record::new(name.as_str(), "k", count.to_string())],
+                Box::new(move |result| sender.send(result).expect("the test waits")),
+            );
+            count += 1;
+            std::thread::sleep(std::time::Duration::from_micros(20));
+        }
+        drop(sender);
+        assert!(answers.iter().all(|result| result.is_ok()));
+        let mut reader = log.reader(Isolation::Committed).expect("a reader");
+        let (values, _) = read_to_end(&mut *reader, &TopicPartition::new(name.as_str(), 0), 0).expect("read");
+        let wanted: Vec<_> = (0..count).map(|number: u32| number.to_string()).collect();
+        assert!(values == wanted, "{} records in another order than appended", wanted.len());
+    }
+}
+
+#[test]
 fn appends_to_unknown_topics_fail_and_make_nothing() {
     let log = log();
     let topic = unique("never");

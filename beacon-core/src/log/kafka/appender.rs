@@ -1,6 +1,7 @@
 //! Durable appends outside of any transaction: an idempotent producer with a thread that hears of deliveries.
 //!
-//! Invariant: every append gets exactly one answer, also when the appender is dropped before its records are written.
+//! Invariants: every append gets exactly one answer, also when the appender is dropped before its records are written;
+//! appends to a topic are written in the order of their calls, those made before the topic was known included.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -156,6 +157,8 @@ struct Shared {
     cluster: Arc<Cluster>,
     client: Client,
     outcomes: Arc<Outcomes>,
+    /// Topics of appends that wait for the thread, once for each such append: later ones queue up behind them.
+    queued: Mutex<Vec<Arc<str>>>,
     stop: AtomicBool,
 }
 
@@ -195,11 +198,30 @@ impl Shared {
         }
     }
 
-    /// Looks up the topics of an append and queues it, or fails it.
+    /// Whether an append need not wait for the thread: its topics are known, and nothing waits that came before it.
+    /// If it has to wait, it is noted as waiting.
+    fn may_pass(&self, records: &[Record]) -> bool {
+        let mut queued = lock(&self.queued);
+        let passes = |record: &Record| self.cluster.knows_topic(&record.topic) && !queued.contains(&record.topic);
+        if records.iter().all(passes) {
+            return true;
+        }
+        queued.extend(records.iter().map(|record| Arc::clone(&record.topic)));
+        false
+    }
+
+    /// Looks up the topics of an append that waited and queues it, or fails it.
     fn admit(&self, records: &[Record], pending: &Arc<Pending>) {
         match records.iter().try_for_each(|record| self.cluster.require_topic(&record.topic).map(drop)) {
             Ok(()) => self.enqueue(records, pending),
             Err(error) => self.fail(pending, records.len(), &error),
+        }
+        // Only now may later ones pass.
+        let mut queued = lock(&self.queued);
+        for record in records {
+            if let Some(place) = queued.iter().position(|topic| *topic == record.topic) {
+                queued.swap_remove(place);
+            }
         }
     }
 
@@ -241,7 +263,8 @@ impl KafkaAppender {
         let sink: Arc<Outcomes> = Arc::clone(&outcomes);
         let client = Client::new(ClientKind::Producer, config, "appender".to_owned(), sink)
             .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))?;
-        let shared = Arc::new(Shared { cluster, client, outcomes, stop: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { cluster, client, outcomes, queued: Mutex::default(), stop: AtomicBool::new(false) });
         let (unknown, receiver) = channel();
         let served = Arc::clone(&shared);
         let thread =
@@ -261,7 +284,7 @@ impl Appender for KafkaAppender {
             lock(&self.shared.outcomes.answers).extend(answer);
             return;
         }
-        if records.iter().all(|record| self.shared.cluster.knows_topic(&record.topic)) {
+        if self.shared.may_pass(&records) {
             self.shared.enqueue(&records, &pending);
             return;
         }
