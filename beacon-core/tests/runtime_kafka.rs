@@ -96,6 +96,9 @@ fn child() {
     let app = App::start(log(), job.topology(&Default::default()), config).expect("started");
     say("STARTED");
     wait_for_parent();
+    let stats = app.stats();
+    // Tasks that were taken away show at a commit, at a poll, or as a loss, whichever comes first.
+    say(if stats.fenced + stats.rejoined + stats.aborts + stats.lost > 0 { "DISTURBED" } else { "UNDISTURBED" });
     app.stop().expect("stopped in good order");
 }
 
@@ -186,7 +189,7 @@ fn a_zombie_changes_nothing_and_rejoins_in_process() {
     println!("rejoined after {:?}", started.elapsed());
     app.stop().expect("stopped in good order");
     zombie.stdin = None;
-    // How it heard, at a commit or at a poll, depends on where it was frozen; what it must not do is change anything.
+    zombie.wait_for("DISTURBED");
     zombie.wait_for_end();
     job.check(log.as_ref());
 }

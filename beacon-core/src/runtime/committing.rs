@@ -112,6 +112,7 @@ impl StreamThread {
     }
 
     pub(super) fn lost(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+        Stats::add(&self.shared.stats.lost, 1);
         tracing::warn!(?partitions, "lost to another member; dropping what was not committed");
         self.give_up_uncommitted(partitions, link)
     }

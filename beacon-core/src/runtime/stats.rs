@@ -14,6 +14,7 @@ pub struct Stats {
     pub(super) aborts: AtomicU64,
     pub(super) fenced: AtomicU64,
     pub(super) rejoined: AtomicU64,
+    pub(super) lost: AtomicU64,
     pub(super) restored_records: AtomicU64,
     tasks: AtomicU64,
     restoring: AtomicU64,
@@ -37,6 +38,8 @@ pub struct StatsSnapshot {
     pub fenced: u64,
     /// Times a thread rejoined because it could not go on otherwise: a full disk, a log that was away at a bad moment.
     pub rejoined: u64,
+    /// Times a thread heard that tasks of its own were another member's already: its session had expired.
+    pub lost: u64,
     /// Changelog records read to restore state.
     pub restored_records: u64,
     /// Tasks running now.
@@ -63,6 +66,7 @@ impl Stats {
             aborts: read(&self.aborts),
             fenced: read(&self.fenced),
             rejoined: read(&self.rejoined),
+            lost: read(&self.lost),
             restored_records: read(&self.restored_records),
             tasks: read(&self.tasks),
             restoring: read(&self.restoring),

@@ -37,6 +37,29 @@ fn topics_made_at_the_same_time_by_many_are_made() {
     });
 }
 
+/// Metadata names the leader of a partition a moment before that broker serves it; under load the moment is long.
+#[test]
+fn topics_just_made_answer_whoever_asks_first() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let name = make_topic(&*log(), "fresh", 8);
+                    let log = log();
+                    for number in 0..8 {
+                        let partition = TopicPartition::new(name.as_str(), number);
+                        for isolation in [Isolation::Committed, Isolation::Uncommitted] {
+                            assert_eq!(log.offsets(&partition, isolation).expect("it answers").end, 0);
+                        }
+                        log.trim(&partition, 0).expect("nothing to trim");
+                    }
+                    assert_eq!(log.committed(&unique("group"), &[&name]).expect("it answers"), []);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_topic_with_another_partition_count_is_a_mismatch() {
     let log = log();

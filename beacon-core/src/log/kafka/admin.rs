@@ -3,9 +3,10 @@
 //! Invariant: nothing creates a topic but [`Cluster::create_topics`], even on a broker that creates topics by itself
 //! when somebody asks for them.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -20,12 +21,10 @@ use crate::log::{
 use super::batch::{offset_of, partition_of};
 use super::block_on::block_on;
 use super::config::{KafkaConfig, native};
-use super::error::{describe, from_safe, kind_of, log_error};
+use super::error::{describe, from_safe, is_answer, kind_of, log_error};
 use super::partitions::{list_at, native_partition};
+use super::patience::ask_while;
 use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, lock};
-
-/// How often a topic just made is asked for until all its partitions have a leader.
-const USABLE_RETRY: Duration = Duration::from_millis(20);
 
 /// Administration of one cluster, shared by all threads.
 pub(super) struct Cluster {
@@ -69,24 +68,38 @@ impl Cluster {
     }
 
     fn metadata(&self, topic: Option<&str>) -> Result<Vec<TopicMetadata>, LogError> {
-        self.uncommitted.metadata(topic, self.config.timeout).map_err(|code| self.unanswered(&self.uncommitted, code))
+        ask_while(self.config.timeout, passes, |left| self.uncommitted.metadata(topic, left))
+            .map_err(|code| self.gave_up(&self.uncommitted, code, topic.unwrap_or("all topics")))
     }
 
-    /// Nobody answered: says who was asked, and the reason librdkafka met on the way, which tells more than the code.
-    fn unanswered(&self, client: &Client, code: Code) -> LogError {
-        let _ = serve_errors(client);
+    /// No answer that helps came in time, or one that waiting does not mend: says who was asked what, and the reason
+    /// librdkafka met on the way, which tells more than its own codes.
+    fn gave_up(&self, client: &Client, code: Code, what: impl Display) -> LogError {
         let servers = self.config.bootstrap_servers.trim();
+        if !passes(&code) {
+            return log_error(code, what);
+        }
+        if is_answer(code) {
+            let text =
+                format!("{what}: Kafka at {servers} still answers after {:?}: {}", self.config.timeout, describe(code));
+            return LogError::new(LogErrorKind::Retriable, text);
+        }
+        let _ = serve_errors(client);
         match client.take_last_error() {
             Some((reason, text)) if kind_of(reason) == LogErrorKind::Configuration => {
                 LogError::new(LogErrorKind::Configuration, format!("Kafka at {servers} refuses this client: {text}"))
             }
             Some((_, text)) => LogError::new(
                 LogErrorKind::Retriable,
-                format!("no answer from Kafka at {servers} within {:?}: {text}", self.config.timeout),
+                format!("{what}: no answer from Kafka at {servers} within {:?}: {text}", self.config.timeout),
             ),
             None => LogError::new(
-                kind_of(code),
-                format!("no answer from Kafka at {servers} within {:?}: {}", self.config.timeout, describe(code)),
+                LogErrorKind::Retriable,
+                format!(
+                    "{what}: no answer from Kafka at {servers} within {:?}: {}",
+                    self.config.timeout,
+                    describe(code)
+                ),
             ),
         }
     }
@@ -142,6 +155,15 @@ impl Cluster {
         Ok(description.partitions)
     }
 
+    /// Whether a topic that was there still is; one that is not is forgotten.
+    fn is_still_there(&self, topic: &str) -> bool {
+        let gone = matches!(self.topic_metadata(topic), Ok(None));
+        if gone {
+            lock(&self.known_topics).retain(|(name, _)| &**name != topic);
+        }
+        !gone
+    }
+
     /// Refuses partitions that do not exist.
     pub fn require_partition(&self, partition: &TopicPartition) -> Result<(), LogError> {
         let partitions = self.require_topic(&partition.topic)?;
@@ -184,42 +206,41 @@ impl Cluster {
             })
             .collect();
         let admin = self.admin()?;
-        let options =
-            AdminOptions::new().request_timeout(Some(self.config.timeout)).operation_timeout(Some(self.config.timeout));
-        let results = block_on(admin.create_topics(&specifications, &options))
-            .map_err(|error| from_safe(error, "creating topics"))?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((topic, code)) => {
-                    return Err(log_error(code, format_args!("creating topic {topic}")));
-                }
-            }
-        }
-        Ok(())
+        // Asked again, those already made answer that they exist.
+        ask_while(self.config.timeout, is_passing, |left| {
+            let results = block_on(admin.create_topics(&specifications, &options(left)))
+                .map_err(|error| from_safe(error, "creating topics"))?;
+            results.into_iter().try_for_each(|result| match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => Ok(()),
+                Err((topic, code)) => Err(log_error(code, format_args!("creating topic {topic}"))),
+            })
+        })
     }
 
-    /// Waits until every partition has a leader. Also finds out if somebody else made the topic otherwise meanwhile.
+    /// Waits until every partition answers: metadata names a leader a moment before that broker serves the partition.
+    /// Also finds out if somebody else made the topic otherwise meanwhile.
     fn wait_until_usable(&self, topic: &TopicSpec) -> Result<(), LogError> {
-        let deadline = Instant::now() + self.config.timeout;
-        loop {
-            match self.topic_metadata(&topic.name)? {
-                Some(found) if !found.leaders.is_empty() => {
-                    check_partitions(topic, count(found.leaders.len()))?;
-                    if found.error.is_none() && found.leaders.iter().all(|led| *led) {
-                        return Ok(());
+        ask_while(self.config.timeout, is_passing, |left| {
+            let not_yet = |what: String| LogError::new(LogErrorKind::Retriable, what);
+            let found = self.topic_metadata(&topic.name)?.filter(|found| !found.leaders.is_empty());
+            let Some(found) = found else {
+                return Err(not_yet(format!("topic {} was made and is not known yet", topic.name)));
+            };
+            check_partitions(topic, count(found.leaders.len()))?;
+            if found.error.is_some() || found.leaders.contains(&false) {
+                return Err(not_yet(format!("topic {} has partitions without leader", topic.name)));
+            }
+            (0..topic.partitions).try_for_each(|number| {
+                let partition = TopicPartition::new(topic.name.as_str(), number);
+                match self.uncommitted.watermarks(&topic.name, native_partition(&partition), left) {
+                    Ok(_) => Ok(()),
+                    Err(code) if kind_of(code) == LogErrorKind::UnknownTopic => {
+                        Err(not_yet(format!("{partition} is not served yet: {}", describe(code))))
                     }
+                    Err(code) => Err(self.gave_up(&self.uncommitted, code, &partition)),
                 }
-                _ => {}
-            }
-            if Instant::now() >= deadline {
-                return Err(LogError::new(
-                    LogErrorKind::Retriable,
-                    format!("topic {} has partitions without leader after {:?}", topic.name, self.config.timeout),
-                ));
-            }
-            std::thread::sleep(USABLE_RETRY);
-        }
+            })
+        })
     }
 
     /// Start and end of a partition.
@@ -229,13 +250,14 @@ impl Cluster {
             Isolation::Uncommitted => &self.uncommitted,
             Isolation::Committed => self.committed_client()?,
         };
-        let (low, high) = client
-            .watermarks(&partition.topic, native_partition(partition), self.config.timeout)
-            .map_err(|code| match kind_of(code) {
-                LogErrorKind::Retriable => self.unanswered(client, code),
-                _ => log_error(code, format_args!("offsets of {partition}")),
-            })?;
-        Ok(OffsetRange { start: offset_of(low), end: offset_of(high) })
+        let number = native_partition(partition);
+        // Of several brokers, the one asked may hear later of a topic than the one that described it.
+        let not_yet =
+            |code: &Code| kind_of(*code) == LogErrorKind::UnknownTopic && self.is_still_there(&partition.topic);
+        let again = |code: &Code| passes(code) || not_yet(code);
+        ask_while(self.config.timeout, again, |left| client.watermarks(&partition.topic, number, left))
+            .map(|(low, high)| OffsetRange { start: offset_of(low), end: offset_of(high) })
+            .map_err(|code| self.gave_up(client, code, format_args!("offsets of {partition}")))
     }
 
     fn committed_client(&self) -> Result<&Client, LogError> {
@@ -260,37 +282,33 @@ impl Cluster {
         let mut config = self.config.reading("admin", "read_committed");
         config.set("group.id", group);
         let client = reading_client(&config)?;
-        let deadline = Instant::now() + self.config.timeout;
-        loop {
-            client.committed(&asked, self.config.timeout).map_err(|code| match kind_of(code) {
-                LogErrorKind::Retriable => self.unanswered(&client, code),
-                _ => log_error(code, format_args!("committed offsets of group {group}")),
-            })?;
-            match decided_offsets(&asked) {
-                Err((_, Code::UnstableOffsetCommit)) if Instant::now() < deadline => {
-                    std::thread::sleep(USABLE_RETRY);
-                }
-                Err((partition, code)) => {
-                    return Err(log_error(code, format_args!("committed offset of group {group} in {partition}")));
-                }
-                Ok(offsets) => return Ok(offsets),
-            }
-        }
+        ask_while(
+            self.config.timeout,
+            |(_, code)| passes(code),
+            |left| {
+                client.committed(&asked, left).map_err(|code| (None, code))?;
+                decided_offsets(&asked).map_err(|(partition, code)| (Some(partition), code))
+            },
+        )
+        .map_err(|(partition, code)| match partition {
+            None => self.gave_up(&client, code, format_args!("committed offsets of group {group}")),
+            Some(at) => self.gave_up(&client, code, format_args!("committed offset of group {group} in {at}")),
+        })
     }
 
     /// Deletes the records before an offset.
     pub fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
         self.require_partition(partition)?;
         let admin = self.admin()?;
-        let options =
-            AdminOptions::new().request_timeout(Some(self.config.timeout)).operation_timeout(Some(self.config.timeout));
         let context = || format!("trimming {partition} before {before}");
-        let trimmed = block_on(admin.delete_records(&list_at([(partition, before)].into_iter()), &options))
-            .map_err(|error| from_safe(error, context()))?;
-        for element in trimmed.elements() {
-            element.error().map_err(|error| from_safe(error, context()))?;
-        }
-        Ok(())
+        ask_while(self.config.timeout, is_passing, |left| {
+            let trimmed = block_on(admin.delete_records(&list_at([(partition, before)].into_iter()), &options(left)))
+                .map_err(|error| from_safe(error, context()))?;
+            trimmed
+                .elements()
+                .iter()
+                .try_for_each(|element| element.error().map_err(|error| from_safe(error, context())))
+        })
     }
 
     /// A client for one administrative call; dropped after it, since nobody would poll its notices.
@@ -315,6 +333,19 @@ fn reading_client(config: &ClientConfig) -> Result<Client, LogError> {
     let label = config.get("client.id").unwrap_or_default().to_owned();
     Client::new(ClientKind::Consumer, native(config)?, label, Arc::new(NoDeliveries))
         .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))
+}
+
+fn options(timeout: Duration) -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
+}
+
+/// Whether the same question may be answered otherwise in a moment.
+fn passes(code: &Code) -> bool {
+    kind_of(*code) == LogErrorKind::Retriable
+}
+
+fn is_passing(error: &LogError) -> bool {
+    error.kind() == LogErrorKind::Retriable
 }
 
 /// Lets pending error notices reach the client's error callback.

@@ -112,6 +112,11 @@ fn is_passing(code: Code) -> bool {
     )
 }
 
+/// Whether a broker said it. librdkafka's own codes (time-outs, lost connections) are negative.
+pub(super) fn is_answer(code: Code) -> bool {
+    code as i32 > 0
+}
+
 /// An error of the contract for a code; `context` says what was done to what.
 pub(super) fn log_error(code: Code, context: impl std::fmt::Display) -> LogError {
     LogError::new(kind_of(code), format!("{context}: {}", describe(code))).with_source(KafkaError::Global(code))
@@ -234,6 +239,12 @@ mod tests {
     fn a_stale_generation_is_aborted_and_tried_again() {
         let error = error(Code::IllegalGeneration, false, false, true);
         assert_eq!(verdict(&error, Step::BeforeCommit), Verdict::Abortable);
+    }
+
+    #[test]
+    fn a_refusal_by_a_broker_is_told_apart_from_silence() {
+        assert!(is_answer(Code::NotLeaderForPartition) && is_answer(Code::CoordinatorLoadInProgress));
+        assert!(!is_answer(Code::OperationTimedOut) && !is_answer(Code::BrokerTransportFailure));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod error;
 mod inbox;
 mod membership;
 mod partitions;
+mod patience;
 mod protocol;
 mod raw;
 mod reader;
