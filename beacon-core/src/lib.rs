@@ -73,6 +73,7 @@ extern crate self as beacon_core;
 
 pub mod codec;
 pub mod log;
+pub mod metrics;
 pub mod operator;
 mod planted;
 pub mod runtime;
@@ -81,5 +82,6 @@ pub mod task;
 pub mod testing;
 pub mod time;
 pub mod timer;
+pub mod tools;
 pub mod topology;
 pub mod view;

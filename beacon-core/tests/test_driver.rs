@@ -352,3 +352,53 @@ fn a_topology_lists_its_stores_with_their_codecs() {
     let stores: Vec<_> = detector().stores().iter().map(ToString::to_string).collect();
     assert_eq!(stores, ["silence/beats: value of u64", "silence/limit: shared value of u64"]);
 }
+
+/// The state of all tasks together: keyed entries of one task or another, shared ones once.
+fn all_state(driver: &TestDriver) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+    driver.dump().expect("memory").into_iter().flatten().collect()
+}
+
+#[test]
+fn a_rescaled_job_has_the_state_timers_and_outputs_of_one_that_never_was() {
+    let run = |counts: [u32; 3]| {
+        let mut driver = TestDriver::new(detector(), counts[0]);
+        driver.send(&limits(), b"any", &"90".to_owned());
+        for (round, count) in (0..).zip(counts) {
+            if round > 0 && count != counts[round as usize - 1] {
+                driver.rescale(count).expect("state that can be divided");
+            }
+            for number in 0..300u32 {
+                driver.send(&beats(), &number.to_be_bytes(), &format!("h{}:", (number * 7 + round) % 97));
+                driver.advance(Duration::from_millis(u64::from(number % 17) * 100));
+            }
+        }
+        let before = all_state(&driver);
+        driver.advance(Duration::from_secs(90));
+        let mut output = driver.output(&alerts());
+        output.sort();
+        (before, output, all_state(&driver))
+    };
+    let still = run([4, 4, 4]);
+    assert!(still.1.len() >= 97, "every host is silent at the end");
+    for counts in [[4, 8, 4], [8, 1, 32]] {
+        assert!(run(counts) == still, "outputs or state differ after {counts:?} partitions");
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_is_made_again_by_the_task_its_key_went_to() {
+    let mut driver = TestDriver::new(asker(), 2);
+    for number in 0..8 {
+        let name = format!("q{number}");
+        driver.send(&Topic::new("start"), name.as_bytes(), &name);
+    }
+    assert_eq!(driver.take_calls::<u64>("ask").len(), 8);
+    driver.rescale(8).expect("state that can be divided");
+    let again = driver.take_calls::<u64>("ask");
+    assert_eq!(again.len(), 8);
+    for (call, _) in &again {
+        driver.answer(call, &"yes".to_owned());
+    }
+    driver.crash_and_restore();
+    assert!(driver.take_calls::<u64>("ask").is_empty(), "all were answered");
+}

@@ -1,8 +1,10 @@
 //! Settings of a gateway.
 
 use std::fmt;
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,9 @@ impl fmt::Display for PlanSource {
 /// refuses the plan: the old one stays. With it, what shares the process (a notifier that holds the secrets) follows.
 pub type PlanHook = Arc<dyn Fn(&Plan) -> Result<(), String> + Send + Sync>;
 
+/// Gives more families of metrics as OpenMetrics text, without the line that ends it: those of what shares the process.
+pub type MoreMetrics = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+
 /// Settings of a gateway; [`GatewayConfig::new`] has the defaults.
 #[derive(Clone)]
 pub struct GatewayConfig {
@@ -44,6 +49,8 @@ pub struct GatewayConfig {
     pub plan: PlanSource,
     /// Is told of every plan that is taken.
     pub on_plan: Option<PlanHook>,
+    /// Is asked at each scrape.
+    pub more_metrics: Option<MoreMetrics>,
     /// Names of the shared topics.
     pub topics: Topics,
     /// How many partitions topics get that do not exist yet. More: more workers in parallel, longer commits.
@@ -71,6 +78,7 @@ impl GatewayConfig {
             route_prefix: None,
             plan,
             on_plan: None,
+            more_metrics: None,
             topics: Topics::default(),
             partitions: 8,
             tenant: String::new(),

@@ -38,12 +38,18 @@ pub async fn reload(State(app): State<Arc<App>>) -> Response {
 
 /// All metrics as OpenMetrics text. Counts alerts and silences anew each time.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let more = match &app.config.more_metrics {
+        Some(more) => more().await,
+        None => String::new(),
+    };
     let counting = tokio::task::spawn_blocking(move || {
         let counts = count(&app, time::now_ms());
         app.metrics.render(&counts)
     });
     match counting.await {
         Ok(text) => {
+            // The end of the format stands once, after all families.
+            let text = format!("{}{more}# EOF\n", text.strip_suffix("# EOF\n").unwrap_or(&text));
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], text).into_response()
         }

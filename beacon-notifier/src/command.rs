@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use beacon_service::flags::ProcessFlags;
-use beacon_service::{running, signals};
+use beacon_service::{metrics, running, signals};
 
 use crate::Dispatcher;
 use crate::channel::terminal::Terminal;
@@ -50,6 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (log, config) = (process.kafka.connect()?, process.app_config());
     tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
     let runtime = tokio::runtime::Handle::current();
-    let app = crate::start(log, &process.topics.topics(), config, dispatcher, runtime)?;
+    let app = crate::start(Arc::clone(&log), &process.topics.topics(), config, dispatcher, runtime)?;
+    metrics::serve_if_asked(&process.metrics, log, app.watch(), shutdown.clone()).await?;
     running::until_stopped(app, &mut shutdown).await.context("notifier")
 }

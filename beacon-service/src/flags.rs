@@ -11,6 +11,7 @@ use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_proto::topics::Topics;
 
 use crate::logging::LoggingFlags;
+use crate::metrics::MetricsFlags;
 
 /// Where Kafka is and which topics are ours.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,6 +93,9 @@ pub struct ProcessFlags {
     /// This process among its kind.
     #[command(flatten)]
     pub instance: InstanceFlags,
+    /// Metrics.
+    #[command(flatten)]
+    pub metrics: MetricsFlags,
     /// Logging.
     #[command(flatten)]
     pub logging: LoggingFlags,

@@ -1,8 +1,10 @@
 //! The command line of the worker process.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use beacon_service::flags::ProcessFlags;
-use beacon_service::{running, signals};
+use beacon_service::{metrics, running, signals};
 
 /// Runs Beacon's alert pipeline on Kafka. Any number of these, each with its own --instance, share the work.
 #[derive(Debug, clap::Parser)]
@@ -22,6 +24,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let process = &arguments.process;
     let (log, config) = (process.kafka.connect()?, process.app_config());
     tracing::info!(log = log.describe(), instance = config.instance, "worker starts");
-    let app = crate::start(log, &process.topics.topics(), config)?;
+    let app = crate::start(Arc::clone(&log), &process.topics.topics(), config)?;
+    metrics::serve_if_asked(&process.metrics, log, app.watch(), shutdown.clone()).await?;
     running::until_stopped(app, &mut shutdown).await.context("worker")
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use beacon_core::log::Log;
+use beacon_core::metrics::Dialect;
 use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_gateway::{Gateway, GatewayConfig};
 use beacon_notifier::Dispatcher;
 use beacon_notifier::channel::terminal::Terminal;
 use beacon_plan::Plan;
+use beacon_service::metrics::Observed;
 use beacon_service::{running, signals};
 
 /// What runs together.
@@ -42,6 +44,9 @@ impl AllInOne {
         parts.gateway.on_plan =
             Some(Arc::new(move |plan: &Plan| follower.reload(plan.receivers()).map_err(|error| error.to_string())));
         let (topics, partitions) = (parts.gateway.topics.clone(), parts.gateway.partitions);
+        let observed = Observed::new(Arc::clone(&log));
+        let engine = Arc::clone(&observed);
+        parts.gateway.more_metrics = Some(Arc::new(move || Box::pin(Arc::clone(&engine).text(Dialect::OpenMetrics))));
         let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;
         let mut config = AppConfig::new(partitions);
         config.state = StateLocation::Directory(parts.state_dir.to_owned());
@@ -49,6 +54,8 @@ impl AllInOne {
         let worker = beacon_worker::start(Arc::clone(&log), &topics, config.clone())?;
         let runtime = tokio::runtime::Handle::current();
         let notifier = beacon_notifier::start(log, &topics, config, dispatcher, runtime)?;
+        observed.add(worker.watch());
+        observed.add(notifier.watch());
         Ok(Self { gateway, worker, notifier })
     }
 

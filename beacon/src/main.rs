@@ -2,8 +2,10 @@
 
 mod alertmanager;
 mod all_in_one;
+mod app;
 mod check;
 mod gateway;
+mod log_flags;
 mod topics;
 mod up;
 
@@ -37,6 +39,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Looks at topics and writes to them, on either log.
     Topics(topics::TopicsArguments),
+    /// Looks after the applications that run on the engine, on either log.
+    App(app::AppArguments),
 }
 
 #[tokio::main]
@@ -51,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Notifier(command) => beacon_notifier::command::run(command).await,
         Command::Check(command) => check::run(&command),
         Command::Topics(command) => tokio::task::spawn_blocking(move || topics::run(&command)).await?,
+        Command::App(command) => tokio::task::spawn_blocking(move || app::run(&command)).await?,
     }
 }
 

@@ -80,6 +80,39 @@ pub trait Log: Send + Sync + 'static {
     /// Deletes the records of a partition before `before`; afterwards the partition starts there.
     fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError>;
 
+    /// What tells this making of a topic from an earlier one of the same name that was deleted. `None`: there is no such
+    /// topic, or this log cannot tell.
+    fn topic_id(&self, _topic: &str) -> Result<Option<String>, LogError> {
+        Ok(None)
+    }
+
+    /// Deletes topics with all their records; those that do not exist are left out. Returns when they are gone. What
+    /// groups have committed there is forgotten, on Kafka some moments later.
+    ///
+    /// # Errors
+    /// [`LogErrorKind::Configuration`] when this log deletes no topics, or does not let this client.
+    fn delete_topics(&self, _topics: &[&str]) -> Result<(), LogError> {
+        Err(LogError::new(LogErrorKind::Configuration, format!("{} deletes no topics", self.describe())))
+    }
+
+    /// Who is in a group now, as its sessions named themselves. A process that was killed is in until its session
+    /// expires.
+    ///
+    /// # Errors
+    /// [`LogErrorKind::Configuration`] when this log does not tell.
+    fn members(&self, _group: &str) -> Result<Vec<String>, LogError> {
+        Err(LogError::new(LogErrorKind::Configuration, format!("{} does not tell who is in a group", self.describe())))
+    }
+
+    /// Sets where a group goes on reading. For tools: a running member does not hear of it, so it is refused while there
+    /// is one.
+    ///
+    /// # Errors
+    /// [`LogErrorKind::Fenced`] when the group has members; stop them first.
+    fn set_committed(&self, _group: &str, _offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        Err(LogError::new(LogErrorKind::Configuration, format!("{} sets no offsets of groups", self.describe())))
+    }
+
     /// Joins a group with a transactional producer of its own, fencing an older session of the same transactional id.
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError>;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-use super::AppConfig;
 use super::environment::{Environment, RealTime};
 use super::fault::panic_text;
 use super::prepare::prepare_patiently;
 use super::stats::{Stats, StatsSnapshot};
 use super::stores::Stores;
 use super::thread::StreamThread;
+use super::watch::AppWatch;
+use super::{AppConfig, StoreMemory};
 use crate::log::{Log, LogError};
 use crate::state::StateError;
 use crate::task::TaskError;
@@ -82,6 +83,8 @@ pub(super) struct Shared {
 /// A running application of this process. Dropping it stops it without waiting.
 pub struct App {
     application: String,
+    instance: String,
+    memory: StoreMemory,
     threads: u32,
     shared: Arc<Shared>,
     supervisor: Option<JoinHandle<Result<(), AppError>>>,
@@ -96,7 +99,8 @@ impl App {
     pub fn start(log: Arc<dyn Log>, topology: Topology, config: AppConfig) -> Result<Self, AppError> {
         let application = topology.application().to_owned();
         let shared = Arc::new(Shared::default());
-        let threads = config.threads.max(1);
+        let (threads, instance) = (config.threads.max(1), config.instance.clone());
+        let memory = config.memory.clone().unwrap_or_else(StoreMemory::of_this_process);
         let supervisor = {
             let (shared, application) = (Arc::clone(&shared), application.clone());
             std::thread::Builder::new()
@@ -109,7 +113,7 @@ impl App {
                 })
                 .map_err(|error| AppError::Thread { application, reason: error.to_string() })?
         };
-        Ok(Self { application, threads, shared, supervisor: Some(supervisor) })
+        Ok(Self { application, instance, memory, threads, shared, supervisor: Some(supervisor) })
     }
 
     /// The application's name.
@@ -131,6 +135,17 @@ impl App {
     /// What it counted so far.
     pub fn stats(&self) -> StatsSnapshot {
         self.shared.stats.snapshot()
+    }
+
+    /// A handle to what it measures, which outlives it: for a process's metrics.
+    pub fn watch(&self) -> AppWatch {
+        AppWatch {
+            application: self.application.clone(),
+            instance: self.instance.clone(),
+            threads: self.threads,
+            shared: Arc::clone(&self.shared),
+            memory: self.memory.clone(),
+        }
     }
 
     /// Asks all threads to finish the commit in hand and leave; returns at once.

@@ -33,6 +33,7 @@ impl StreamThread {
         let receipt = self.decide(link, &offsets)?;
         link.open = false;
         self.dirty_since = None;
+        self.gauges.committed(&offsets);
         for slot in self.slots.values_mut() {
             slot.backlog.committed();
         }
@@ -46,8 +47,10 @@ impl StreamThread {
                 waiting.add(id, calls);
             }
         }
+        let took = self.environment.now().saturating_sub(started);
         Stats::add(&self.shared.stats.commits, 1);
-        Stats::add(&self.shared.stats.commit_micros, self.environment.now().saturating_sub(started).as_micros() as u64);
+        Stats::add(&self.shared.stats.commit_micros, took.as_micros() as u64);
+        self.shared.stats.commit_latency.observe(took);
         Ok(())
     }
 
@@ -66,6 +69,7 @@ impl StreamThread {
                         let reason = format!("stopping with a commit whose outcome is unknown: {error}");
                         return Err(Fault::Rejoin(reason));
                     }
+                    Stats::add(&self.shared.stats.unknown, 1);
                     tracing::warn!(%error, "outcome of a commit unknown; asking again");
                     self.environment.wait(self.config.retry_backoff);
                 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StoreMemory;
 use crate::log::TopicSpec;
 
 /// Where tasks keep their committed state.
@@ -28,6 +29,9 @@ pub struct AppConfig {
     pub instance: String,
     /// Where committed state is kept.
     pub state: StateLocation,
+    /// Memory of the stores on disk. `None`: what all applications of this process share, sized from its control group's
+    /// limit; see [`StoreMemory::of_this_process`].
+    pub memory: Option<StoreMemory>,
     /// Topics to make before the start, if they do not exist: those the job shares with others.
     pub topics: Vec<TopicSpec>,
     /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
@@ -66,6 +70,7 @@ impl AppConfig {
             threads: 1,
             instance: "0".to_owned(),
             state: StateLocation::Memory,
+            memory: None,
             topics: Vec::new(),
             commit_interval: Duration::from_millis(100),
             commit_bytes: 16 << 20,

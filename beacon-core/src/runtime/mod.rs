@@ -6,6 +6,7 @@
 //! Invariant: a task's store changes only after the log has said "committed", and only by what was in that commit.
 
 mod app;
+mod bring_up;
 mod calls;
 mod commit;
 mod committing;
@@ -13,6 +14,7 @@ mod config;
 mod environment;
 mod fault;
 mod link;
+mod memory;
 mod opening;
 mod prepare;
 mod process;
@@ -22,10 +24,15 @@ mod stats;
 mod stores;
 mod thread;
 mod upstream;
+mod watch;
 
 pub use app::{App, AppError, AppStatus};
+pub use bring_up::bring_up;
 pub use config::{AppConfig, StateLocation};
+pub use memory::{MemoryBudget, StoreMemory};
+pub use prepare::internal_topics;
 pub use stats::{Stats, StatsSnapshot};
+pub use watch::AppWatch;
 
 pub(crate) use environment::Environment;
 pub(crate) use process::SteppedProcess;

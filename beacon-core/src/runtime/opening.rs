@@ -32,6 +32,7 @@ impl StreamThread {
         let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
         link.session.pause(&names).map_err(|error| self.blame.log(error).not_undone())?;
         let now = self.environment.now();
+        self.gauges.own(&partitions);
         for (partition, offset) in partitions {
             let id = self.task_of(&partition.topic, partition.partition);
             let waiting =
@@ -125,13 +126,13 @@ impl StreamThread {
         let (mut restore, mut awaits_upstream) = (None, false);
         if matches!(id, TaskId::Keyed(_)) {
             awaits_upstream = self.topology.hops() > 0;
-            let mut plan = restore::plan(&task, self.log.as_ref())?;
+            let mut plan = restore::plan(&mut task, self.log.as_ref())?;
             if matches!(plan, Plan::Foreign) {
                 tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
                 drop(task);
                 self.stores.wipe(id)?;
                 task = open()?;
-                plan = restore::plan(&task, self.log.as_ref())?;
+                plan = restore::plan(&mut task, self.log.as_ref())?;
             }
             match plan {
                 Plan::Current(end) => task.finish_replay(end)?,
@@ -259,6 +260,7 @@ impl StreamThread {
     }
 
     pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) {
+        self.gauges.disown(partitions);
         for partition in partitions {
             let id = self.task_of(&partition.topic, partition.partition);
             if let Some(waiting) = self.waiting.get_mut(&id) {
@@ -291,10 +293,11 @@ impl StreamThread {
     pub(super) fn count_tasks(&mut self) {
         let restoring = self.slots.values().filter(|slot| slot.restore.is_some()).count();
         let waiting = self.waiting.keys().filter(|id| !self.slots.contains_key(id)).count();
-        self.gauges.set(TaskCounts {
+        let counts = TaskCounts {
             running: (self.slots.len() - restoring) as u64,
             restoring: restoring as u64,
             waiting: waiting as u64,
-        });
+        };
+        self.gauges.set(counts, self.environment.now());
     }
 }

@@ -33,6 +33,14 @@ pub(super) fn prepare_patiently(
 }
 
 pub(super) fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) -> Result<(), LogError> {
+    let maintenance = topology.maintenance_topic();
+    if log.describe_topic(&maintenance)?.is_some() {
+        let message = format!(
+            "a tool is at work on application `{}`, or was killed (topic {maintenance}): call it again to finish its work",
+            topology.application()
+        );
+        return Err(LogError::new(LogErrorKind::Configuration, message));
+    }
     if !config.topics.is_empty() {
         log.create_topics(&config.topics)?;
     }
@@ -46,21 +54,24 @@ pub(super) fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) ->
     if let Some(topic) = topology.dead_letters() {
         existing(log, topic, || "dead letters go to".to_owned())?;
     }
-    let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), partitions: config.partitions, cleanup };
-    let week = Duration::from_secs(7 * 24 * 60 * 60);
-    let mut topics: Vec<_> = topology
-        .internal_topics()
-        .iter()
-        .map(|topic| spec(&topic.name, CleanupPolicy::Delete { retention: Some(week) }))
-        .collect();
-    topics.push(spec(&topology.changelog(), CleanupPolicy::Delete { retention: None }));
-    log.create_topics(&topics)?;
+    log.create_topics(&internal_topics(topology, config.partitions))?;
     if let StateLocation::Directory(directory) = &config.state {
         std::fs::create_dir_all(directory).map_err(|error| {
             LogError::new(LogErrorKind::Configuration, format!("state directory {}: {error}", directory.display()))
         })?;
     }
     Ok(())
+}
+
+/// The topics that the engine makes for an application: those between its steps, and its changelog.
+pub fn internal_topics(topology: &Topology, partitions: u32) -> Vec<TopicSpec> {
+    let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), partitions, cleanup };
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let between = topology.internal_topics().iter();
+    between
+        .map(|topic| spec(&topic.name, CleanupPolicy::Delete { retention: Some(week) }))
+        .chain([spec(&topology.changelog(), CleanupPolicy::Delete { retention: None })])
+        .collect()
 }
 
 /// The topic, or an error that begins with `who` needs it.

@@ -28,8 +28,17 @@ pub(super) enum Plan {
 
 /// Looks at store and changelog. To be called after the log has said where the task's inputs stand: from then on no
 /// older owner can commit to this changelog.
-pub(super) fn plan(task: &Task, log: &dyn Log) -> Result<Plan, LogError> {
+///
+/// A topic that was deleted and made again (a reset, a rescale) is another history though offsets may fit.
+pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
     let changelog = task.changelog().clone();
+    if let Some(id) = log.topic_id(&changelog.topic)? {
+        match task.history()? {
+            Some(known) if known == id => {}
+            Some(_) if task.changelog_end().is_some() => return Ok(Plan::Foreign),
+            _ => task.note_history(&id)?,
+        }
+    }
     // The true end: of a commit that was decided a moment ago, the markers may still be on their way.
     let isolation =
         if planted::is_in(Planted::StableOffsetRestore) { Isolation::Committed } else { Isolation::Uncommitted };
@@ -40,14 +49,15 @@ pub(super) fn plan(task: &Task, log: &dyn Log) -> Result<Plan, LogError> {
         None if range.start == 0 => 0,
         local => {
             let have = local.map_or("nothing".to_owned(), |end| format!("everything before offset {end}"));
-            return Err(LogError::new(
+            let error = LogError::new(
                 LogErrorKind::Trimmed,
                 format!(
                     "changelog {changelog} begins at offset {}, but this disk holds {have}: restore the task from a \
                      checkpoint, or reset the application",
                     range.start
                 ),
-            ));
+            );
+            return Err(error.into());
         }
     };
     if from >= range.end {

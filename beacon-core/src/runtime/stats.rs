@@ -1,11 +1,15 @@
 //! What a running application counts.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::log::{Offset, TopicPartition};
+use crate::metrics::{Histogram, Sample, SampleValue, catalogue};
+
 /// Counters of one application in this process; shared by its threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stats {
     pub(super) records: AtomicU64,
     pub(super) timers: AtomicU64,
@@ -16,9 +20,45 @@ pub struct Stats {
     pub(super) rejoined: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) restored_records: AtomicU64,
+    /// Commits whose outcome had to be asked for again.
+    pub(super) unknown: AtomicU64,
+    pub(super) restored_bytes: AtomicU64,
+    pub(super) commit_latency: Histogram,
+    pub(super) timer_lateness: Histogram,
+    rebalance_latency: Histogram,
+    overlay_bytes: AtomicU64,
     tasks: AtomicU64,
     restoring: AtomicU64,
     waiting: AtomicU64,
+    /// Input partitions of this process with their committed offsets.
+    owned: Mutex<BTreeMap<TopicPartition, Offset>>,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            records: zero(),
+            timers: zero(),
+            commits: zero(),
+            commit_micros: zero(),
+            aborts: zero(),
+            fenced: zero(),
+            rejoined: zero(),
+            restored_records: zero(),
+            unknown: zero(),
+            lost: zero(),
+            restored_bytes: zero(),
+            commit_latency: Histogram::of_latencies(),
+            timer_lateness: Histogram::of_long_times(),
+            rebalance_latency: Histogram::of_long_times(),
+            overlay_bytes: zero(),
+            tasks: zero(),
+            restoring: zero(),
+            waiting: zero(),
+            owned: Mutex::default(),
+        }
+    }
 }
 
 /// One reading of the counters.
@@ -55,6 +95,52 @@ impl Stats {
         counter.fetch_add(amount, Relaxed);
     }
 
+    /// Input partitions of this process with their committed offsets. Held for map operations only.
+    fn owned(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Offset>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Input partitions that this process reads now, each with its committed offset.
+    pub fn inputs(&self) -> Vec<(TopicPartition, Offset)> {
+        self.owned().iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
+    }
+
+    /// What the engine measured, as samples with these labels.
+    pub fn samples(&self, labels: &[(&'static str, String)]) -> Vec<Sample> {
+        let read = |counter: &AtomicU64| counter.load(Relaxed) as f64;
+        let with = |more: Option<(&'static str, &str)>| {
+            let more = more.map(|(name, value)| (name, value.to_owned()));
+            labels.iter().cloned().chain(more).collect::<Vec<_>>()
+        };
+        let number = |metric, counter| Sample::number(metric, with(None), read(counter));
+        let outcome = |word, counter| Sample::number(&catalogue::COMMITS, with(Some(("outcome", word))), read(counter));
+        let tasks = |word, counter| Sample::number(&catalogue::TASKS, with(Some(("condition", word))), read(counter));
+        let histogram = |metric, histogram: &Histogram| Sample {
+            metric,
+            labels: with(None),
+            value: SampleValue::Histogram(histogram.read()),
+        };
+        vec![
+            number(&catalogue::PROCESSED, &self.records),
+            number(&catalogue::TIMERS_FIRED, &self.timers),
+            histogram(&catalogue::TIMER_LATENESS, &self.timer_lateness),
+            outcome("committed", &self.commits),
+            outcome("aborted", &self.aborts),
+            outcome("unknown", &self.unknown),
+            histogram(&catalogue::COMMIT_LATENCY, &self.commit_latency),
+            number(&catalogue::OVERLAY_BYTES, &self.overlay_bytes),
+            tasks("running", &self.tasks),
+            tasks("restoring", &self.restoring),
+            tasks("waiting", &self.waiting),
+            histogram(&catalogue::REBALANCE_LATENCY, &self.rebalance_latency),
+            number(&catalogue::FENCED, &self.fenced),
+            number(&catalogue::REJOINED, &self.rejoined),
+            number(&catalogue::LOST, &self.lost),
+            number(&catalogue::RESTORED_RECORDS, &self.restored_records),
+            number(&catalogue::RESTORED_BYTES, &self.restored_bytes),
+        ]
+    }
+
     /// Reads all counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
@@ -87,27 +173,120 @@ pub(super) struct TaskCounts {
 pub(super) struct Gauges {
     stats: Arc<Stats>,
     counted: TaskCounts,
+    overlay_bytes: u64,
+    owned: Vec<TopicPartition>,
+    /// Since when some task of this thread is not running yet, by the thread's clock.
+    rebalancing_since: Option<Duration>,
 }
 
 impl Gauges {
     pub(super) fn new(stats: Arc<Stats>) -> Self {
-        Self { stats, counted: TaskCounts::default() }
+        Self { stats, counted: TaskCounts::default(), overlay_bytes: 0, owned: Vec::new(), rebalancing_since: None }
     }
 
-    pub(super) fn set(&mut self, counts: TaskCounts) {
+    /// Takes note of the tasks there are at `now`, by a clock that never goes back.
+    pub(super) fn set(&mut self, counts: TaskCounts, now: Duration) {
+        if counts.restoring + counts.waiting > 0 {
+            self.rebalancing_since.get_or_insert(now);
+        } else if let Some(since) = self.rebalancing_since.take() {
+            self.stats.rebalance_latency.observe(now.saturating_sub(since));
+        }
+        self.count(counts);
+    }
+
+    fn count(&mut self, counts: TaskCounts) {
         let old = std::mem::replace(&mut self.counted, counts);
-        // Differences, so that threads add up; wrapping, so that they may be negative.
-        let change = |gauge: &AtomicU64, old: u64, new: u64| {
-            gauge.fetch_add(new.wrapping_sub(old), Relaxed);
-        };
         change(&self.stats.tasks, old.running, counts.running);
         change(&self.stats.restoring, old.restoring, counts.restoring);
         change(&self.stats.waiting, old.waiting, counts.waiting);
     }
+
+    pub(super) fn set_overlay(&mut self, bytes: u64) {
+        if bytes != self.overlay_bytes {
+            change(&self.stats.overlay_bytes, self.overlay_bytes, bytes);
+            self.overlay_bytes = bytes;
+        }
+    }
+
+    /// These inputs are this thread's, read from these offsets.
+    pub(super) fn own(&mut self, inputs: &[(TopicPartition, Offset)]) {
+        self.owned.extend(inputs.iter().map(|(partition, _)| partition.clone()));
+        self.stats.owned().extend(inputs.iter().cloned());
+    }
+
+    /// These offsets were committed.
+    pub(super) fn committed(&self, offsets: &[(TopicPartition, Offset)]) {
+        let mut owned = self.stats.owned();
+        for (partition, offset) in offsets {
+            if let Some(known) = owned.get_mut(partition) {
+                *known = *offset;
+            }
+        }
+    }
+
+    pub(super) fn disown(&mut self, inputs: &[TopicPartition]) {
+        self.owned.retain(|partition| !inputs.contains(partition));
+        self.stats.owned().retain(|partition, _| !inputs.contains(partition));
+    }
+
+    /// Nothing is this thread's any more; what it was bringing up is not finished.
+    pub(super) fn forget_all(&mut self) {
+        let owned = std::mem::take(&mut self.owned);
+        self.disown(&owned);
+        self.set_overlay(0);
+        self.rebalancing_since = None;
+        self.count(TaskCounts::default());
+    }
+}
+
+/// Applies a difference, so that threads add up; wrapping, so that it may be negative.
+fn change(gauge: &AtomicU64, old: u64, new: u64) {
+    gauge.fetch_add(new.wrapping_sub(old), Relaxed);
 }
 
 impl Drop for Gauges {
     fn drop(&mut self) {
-        self.set(TaskCounts::default());
+        self.forget_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks(running: u64, restoring: u64) -> TaskCounts {
+        TaskCounts { running, restoring, waiting: 0 }
+    }
+
+    #[test]
+    fn a_rebalance_lasts_until_the_last_task_of_the_thread_runs() {
+        let stats = Arc::new(Stats::default());
+        let mut gauges = Gauges::new(Arc::clone(&stats));
+        gauges.set(tasks(0, 2), Duration::from_secs(10));
+        gauges.set(tasks(1, 1), Duration::from_secs(11));
+        gauges.set(tasks(2, 0), Duration::from_secs(13));
+        gauges.set(tasks(2, 0), Duration::from_secs(20));
+        let reading = stats.rebalance_latency.read();
+        assert_eq!((reading.count(), reading.sum), (1, 3.0));
+    }
+
+    #[test]
+    fn threads_add_up_and_take_out_only_their_own() {
+        let stats = Arc::new(Stats::default());
+        let (mut one, mut other) = (Gauges::new(Arc::clone(&stats)), Gauges::new(Arc::clone(&stats)));
+        let at = |partition| TopicPartition::new("t", partition);
+        one.set(tasks(2, 0), Duration::ZERO);
+        other.set(tasks(1, 1), Duration::ZERO);
+        one.set_overlay(100);
+        other.set_overlay(7);
+        one.own(&[(at(0), 5)]);
+        other.own(&[(at(1), 6)]);
+        one.committed(&[(at(0), 9), (at(3), 1)]);
+        assert_eq!(stats.inputs(), [(at(0), 9), (at(1), 6)]);
+        drop(one);
+        assert_eq!(stats.inputs(), [(at(1), 6)]);
+        let snapshot = stats.snapshot();
+        assert_eq!((snapshot.tasks, snapshot.restoring), (1, 1));
+        assert_eq!(stats.overlay_bytes.load(Relaxed), 7);
     }
 }

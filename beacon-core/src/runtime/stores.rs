@@ -24,7 +24,7 @@ pub(super) struct Stores {
     location: StateLocation,
     application: String,
     #[cfg(feature = "rocksdb")]
-    memory: crate::state::rocks::RocksMemory,
+    memory: super::StoreMemory,
 }
 
 impl Stores {
@@ -33,7 +33,7 @@ impl Stores {
             location: config.state.clone(),
             application: application.to_owned(),
             #[cfg(feature = "rocksdb")]
-            memory: crate::state::rocks::RocksMemory::default(),
+            memory: config.memory.clone().unwrap_or_else(super::StoreMemory::of_this_process),
         }
     }
 
@@ -47,7 +47,7 @@ impl Stores {
     #[cfg(feature = "rocksdb")]
     fn open_directory(&self, path: PathBuf) -> Result<Box<dyn Store>, StateError> {
         std::fs::create_dir_all(&path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))?;
-        Ok(Box::new(crate::state::rocks::RocksStore::open(&path, &self.memory)?))
+        Ok(Box::new(crate::state::rocks::RocksStore::open(&path, self.memory.rocks())?))
     }
 
     #[cfg(not(feature = "rocksdb"))]

@@ -243,7 +243,9 @@ impl StreamThread {
         self.restore(link)?;
         self.look_upstream()?;
         self.fire_timers(link)?;
-        if let Some(reason) = commit_due(self.pending(), &self.config) {
+        let pending = self.pending();
+        self.gauges.set_overlay(pending.bytes as u64);
+        if let Some(reason) = commit_due(pending, &self.config) {
             tracing::trace!(?reason, "commit");
             self.commit(link)?;
         }
@@ -320,12 +322,14 @@ impl StreamThread {
         let ids: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.may_fire()).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
+            let earliest = slot.task.next_timer().map_err(|source| self.blame.state(id, source))?;
             let (task, mut send) = (&mut slot.task, link.sender());
             let fired = catch_unwind(AssertUnwindSafe(|| task.fire_timers(now, TIMERS_PER_TURN, &mut send)));
             let fired = self.check(id, fired, || format!("timers of task {id}"))?;
             if fired > 0 {
                 self.dirty_since.get_or_insert_with(|| self.environment.now());
                 Stats::add(&self.shared.stats.timers, fired as u64);
+                self.shared.stats.timer_lateness.observe(now.since(earliest.unwrap_or(now)));
             }
         }
         Ok(())
@@ -385,6 +389,6 @@ impl StreamThread {
         self.dirty_since = None;
         self.trailing_since = None;
         self.calls = None;
-        self.count_tasks();
+        self.gauges.forget_all();
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
 //! [`TaskState::apply`].
 
+pub mod division;
 mod expiry;
 mod keyed;
 pub mod layout;

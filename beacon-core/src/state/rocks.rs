@@ -6,16 +6,23 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager,
+    WriteOptions,
 };
 
 use super::{Change, Entry, StateError, Store};
+
+/// A store's write buffer: below this its files are too small, above it a flush takes too long.
+const LEAST_WRITE_BUFFER: usize = 1 << 20;
+const MOST_WRITE_BUFFER: usize = 8 << 20;
 
 /// Memory shared by all stores of a process.
 #[derive(Clone)]
 pub struct RocksMemory {
     cache: Cache,
     write_buffer_bytes: usize,
+    /// Counts the write buffers of all stores, and has the largest flushed when they take too much.
+    write_buffers: Option<WriteBufferManager>,
 }
 
 impl RocksMemory {
@@ -24,7 +31,27 @@ impl RocksMemory {
     /// A larger cache saves reads; larger write buffers save compaction and lengthen the changelog tail that is read
     /// after a crash.
     pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
-        Self { cache: Cache::new_lru_cache(cache_bytes), write_buffer_bytes }
+        Self { cache: Cache::new_lru_cache(cache_bytes), write_buffer_bytes, write_buffers: None }
+    }
+
+    /// `total_bytes` for blocks and write buffers of all stores together, of which write buffers may take
+    /// `write_buffer_bytes`, however many stores there are. The bound is soft: what is being flushed is over it for a moment.
+    pub fn bounded(total_bytes: usize, write_buffer_bytes: usize) -> Self {
+        let cache = Cache::new_lru_cache(total_bytes);
+        // Charged to the cache, so that both have one bound. Writers are not stalled: a commit must not wait for a disk.
+        let manager = WriteBufferManager::new_write_buffer_manager_with_cache(write_buffer_bytes, false, cache.clone());
+        let of_a_store = (write_buffer_bytes / 4).clamp(LEAST_WRITE_BUFFER, MOST_WRITE_BUFFER);
+        Self { cache, write_buffer_bytes: of_a_store, write_buffers: Some(manager) }
+    }
+
+    /// Bytes in the cache, write buffers charged to it included.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.get_usage()
+    }
+
+    /// Bytes in the write buffers of all stores; 0 where they are not counted together.
+    pub fn write_buffer_bytes(&self) -> usize {
+        self.write_buffers.as_ref().map_or(0, WriteBufferManager::get_usage)
     }
 }
 
@@ -58,6 +85,9 @@ impl RocksStore {
         options.set_block_based_table_factory(&blocks);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_write_buffer_size(memory.write_buffer_bytes);
+        if let Some(manager) = &memory.write_buffers {
+            options.set_write_buffer_manager(manager);
+        }
         options.set_max_write_buffer_number(2);
         options.set_max_open_files(256);
         options.set_keep_log_file_num(2);

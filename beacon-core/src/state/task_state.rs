@@ -102,6 +102,11 @@ impl TaskState {
         Ok(found)
     }
 
+    /// What is committed.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
     /// The writes of the current step become part of the next commit.
     pub fn keep_step(&mut self) {
         self.overlay.keep_step();

@@ -16,6 +16,9 @@ use crate::time::{EventTime, ProcessingTime};
 use crate::timer::TimerQueue;
 use crate::topology::{RawRecord, RawSource, Topology};
 
+/// Beside the changelog offset, which making of its topic that offset is of.
+const HISTORY: [u8; 2] = [META, 1];
+
 /// Which task of its application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TaskId {
@@ -127,6 +130,24 @@ impl Task {
     /// The changelog offset its store reflects: replay goes on from here. `None`: the store is empty, from the start.
     pub fn changelog_end(&self) -> Option<Offset> {
         self.changelog_end
+    }
+
+    /// Which making of the changelog's topic its store belongs to; `None`: it was never noted.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn history(&self) -> Result<Option<String>, StateError> {
+        let noted = self.step.state.get(&HISTORY)?;
+        Ok(noted.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Notes which making of the changelog's topic its store belongs to. Only before anything is pending.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn note_history(&mut self, topic_id: &str) -> Result<(), StateError> {
+        self.step.state.put(&HISTORY, topic_id.as_bytes().to_vec());
+        self.step.state.apply()
     }
 
     /// Applies one record of the changelog to the store: restore.
@@ -431,6 +452,11 @@ impl Task {
         self.step.state.flush()?;
         self.unflushed = 0;
         Ok(())
+    }
+
+    /// Its committed state.
+    pub fn store(&self) -> &dyn Store {
+        self.step.state.store()
     }
 
     /// All logged state, as bytes: for tests and simulation to compare.

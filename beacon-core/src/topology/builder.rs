@@ -281,6 +281,11 @@ impl Topology {
         format!("{}-changelog", self.application).into()
     }
 
+    /// A topic that is there while a tool works on the application, which does not start meanwhile.
+    pub fn maintenance_topic(&self) -> String {
+        format!("{}-maintenance", self.application)
+    }
+
     /// Where refused records go.
     pub fn dead_letters(&self) -> Option<&Arc<str>> {
         self.dead_letters.as_ref()
@@ -313,6 +318,11 @@ impl Topology {
     /// The topology as a Mermaid flowchart.
     pub fn mermaid(&self) -> String {
         self.drawing.mermaid()
+    }
+
+    /// The topology as a graph for Graphviz's `dot`.
+    pub fn dot(&self) -> String {
+        self.drawing.dot()
     }
 
     /// One task's operators.

@@ -93,4 +93,23 @@ impl Drawing {
         }
         text
     }
+
+    pub(super) fn dot(&self) -> String {
+        let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+        let mut text = format!("digraph \"{}\" {{\n  rankdir=LR;\n", quoted(&self.application));
+        for (id, node) in self.nodes.iter().enumerate() {
+            let shape = match node.shape {
+                Shape::Source | Shape::Sink | Shape::Repartition | Shape::Broadcast | Shape::Replies => "cylinder",
+                Shape::Process => "component",
+                Shape::Stateless | Shape::Call => "box",
+            };
+            let topic = node.topic.as_deref().map_or(String::new(), |topic| format!("\\n{}", quoted(topic)));
+            let _ = writeln!(text, "  n{id} [shape={shape}, label=\"{}{topic}\"];", quoted(&node.name));
+            for input in &node.inputs {
+                let _ = writeln!(text, "  n{input} -> n{id};");
+            }
+        }
+        text.push_str("}\n");
+        text
+    }
 }

@@ -7,4 +7,5 @@ mod faults;
 mod kills;
 mod operators;
 mod rebalance;
+mod rescale;
 mod rig;

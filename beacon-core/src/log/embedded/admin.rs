@@ -9,20 +9,31 @@ use super::keys::{self, PartitionEntry, TopicEntry};
 use super::store::Store;
 use super::topic::{Partition, Topic, Topics};
 use crate::log::model::{Trim, trim};
-use crate::log::{LogError, LogErrorKind, Offset, OffsetRange, TopicSpec};
+use crate::log::{LogError, LogErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec};
 
 /// The longest name Kafka takes.
 const NAME_BYTES: usize = 249;
 
 /// Makes the topics that are missing, all or none.
-pub(super) fn create_topics(topics: &Arc<Topics>, queue: &Queue, specs: &[TopicSpec]) -> Result<(), LogError> {
+pub(super) fn create_topics(
+    store: &Arc<Store>,
+    topics: &Arc<Topics>,
+    queue: &Queue,
+    specs: &[TopicSpec],
+) -> Result<(), LogError> {
     specs.iter().try_for_each(check)?;
-    let (specs, topics) = (specs.to_vec(), Arc::clone(topics));
-    queue.change(Box::new(move |batch| put_missing(topics, &specs, batch)))
+    let (specs, topics, store) = (specs.to_vec(), Arc::clone(topics), Arc::clone(store));
+    queue.change(Box::new(move |batch| put_missing(&store, topics, &specs, batch)))
 }
 
-fn put_missing(topics: Arc<Topics>, specs: &[TopicSpec], batch: &mut WriteBatch) -> Result<Publish, LogError> {
-    let mut next_id = topics.all().iter().map(|topic| topic.id + 1).max().unwrap_or(1);
+fn put_missing(
+    store: &Store,
+    topics: Arc<Topics>,
+    specs: &[TopicSpec],
+    batch: &mut WriteBatch,
+) -> Result<Publish, LogError> {
+    let greatest = topics.all().iter().map(|topic| topic.id).max().unwrap_or(0);
+    let mut next_id = greatest.max(store.last_deleted()?) + 1;
     let mut made: Vec<(TopicEntry, &str)> = Vec::new();
     for spec in specs {
         let twin = made.iter().find(|(_, name)| *name == spec.name).map(|(entry, _)| entry.partitions);
@@ -46,6 +57,55 @@ fn put_missing(topics: Arc<Topics>, specs: &[TopicSpec], batch: &mut WriteBatch)
         })
         .collect();
     Ok(Box::new(move || made.into_iter().for_each(|topic| topics.insert(topic))))
+}
+
+/// Deletes the topics that are there, all or none. Offsets that groups have there stay on the disk under an id that is
+/// never used again: a few bytes for each.
+pub(super) fn delete_topics(
+    store: &Arc<Store>,
+    topics: &Arc<Topics>,
+    queue: &Queue,
+    names: &[&str],
+) -> Result<(), LogError> {
+    let doomed: Vec<Arc<Topic>> = names.iter().filter_map(|name| topics.get(name)).collect();
+    let (reading, published, deleted) = (Arc::clone(store), Arc::clone(topics), doomed.clone());
+    queue.change(Box::new(move |batch| {
+        let mut last = reading.last_deleted()?;
+        for topic in &deleted {
+            last = last.max(topic.id);
+            batch.delete(keys::topic(&topic.name));
+            for partition in &topic.partitions {
+                batch.delete(keys::partition(partition.id));
+                batch.delete_range(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX));
+            }
+        }
+        batch.put(keys::LAST_DELETED, last.to_be_bytes());
+        Ok(Box::new(move || deleted.iter().for_each(|topic| published.remove(&topic.name))))
+    }))?;
+    for partition in doomed.iter().flat_map(|topic| &topic.partitions) {
+        // Frees disk at once where whole files are concerned; correctness does not depend on it.
+        store.drop_files(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX))?;
+    }
+    Ok(())
+}
+
+/// Sets offsets of a group.
+pub(super) fn set_committed(
+    topics: &Topics,
+    queue: &Queue,
+    group: &str,
+    offsets: &[(TopicPartition, Offset)],
+) -> Result<(), LogError> {
+    let mut entries = Vec::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        entries.push((keys::group_offset(group, topics.partition(partition)?.id), *offset));
+    }
+    queue.change(Box::new(move |batch| {
+        for (key, offset) in entries {
+            batch.put(key, offset.to_be_bytes());
+        }
+        Ok(Box::new(|| ()))
+    }))
 }
 
 /// Deletes the records of a partition before `before`.

@@ -81,3 +81,12 @@ pub(super) fn beyond(partition: &TopicPartition, wanted: u64, end: u64) -> LogEr
 pub(super) fn closed() -> LogError {
     LogError::new(LogErrorKind::Fatal, "the embedded log's committer has stopped; open the log again")
 }
+
+/// Refuses what nobody may do to a group that is at work.
+pub(super) fn refuse_members(group: &str, members: &[String]) -> Result<(), LogError> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let message = format!("group {group} is at work ({}); stop it before its offsets are set", members.join(", "));
+    Err(LogError::new(LogErrorKind::Fenced, message))
+}

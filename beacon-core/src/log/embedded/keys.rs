@@ -7,6 +7,7 @@
 //! | 3 | length of the group u32, group, topic id u32, partition u32 | committed offset u64 |
 //! | 4 | | number of the last write u64 |
 //! | 5 | topic id u32, partition u32, base offset u64 | chunk |
+//! | 6 | | greatest id that a deleted topic had u32 |
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const GROUPS: u8 = 3;
 /// The number of the last write: tells after a failed write whether it got to the disk.
 pub(super) const LAST_WRITE: [u8; 1] = [4];
 const CHUNKS: u8 = 5;
+/// Ids are never given out twice: what is left of a deleted topic must not become another one's.
+pub(super) const LAST_DELETED: [u8; 1] = [6];
 
 /// A partition in keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,6 +146,11 @@ impl TopicEntry {
             cleanup,
         })
     }
+}
+
+/// The id that a deleted topic left behind.
+pub(super) fn decode_id(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_be_bytes)
 }
 
 pub(super) fn decode_u64(bytes: &[u8]) -> Option<u64> {

@@ -53,6 +53,11 @@ impl Membership {
         turn.news
     }
 
+    /// How the members of a group named themselves.
+    pub(super) fn members(&self, group: &str) -> Vec<String> {
+        lock(&self.state).coordinator.members(group)
+    }
+
     pub(super) fn put_back(&self, member: MemberId, partitions: &[TopicPartition]) {
         lock(&self.state).coordinator.put_back(member, partitions);
     }

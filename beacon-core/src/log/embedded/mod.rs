@@ -155,7 +155,7 @@ impl Log for EmbeddedLog {
     }
 
     fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
-        admin::create_topics(&self.shared.topics, &self.shared.queue, topics)
+        admin::create_topics(&self.shared.store, &self.shared.topics, &self.shared.queue, topics)
     }
 
     fn list_topics(&self) -> Result<Vec<TopicDescription>, LogError> {
@@ -185,6 +185,23 @@ impl Log for EmbeddedLog {
     fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
         let partition = self.shared.topics.partition(partition)?;
         admin::trim_partition(&self.shared.store, &self.shared.queue, partition, before)
+    }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, LogError> {
+        Ok(self.shared.topics.get(topic).map(|topic| topic.id.to_string()))
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        admin::delete_topics(&self.shared.store, &self.shared.topics, &self.shared.queue, topics)
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
+        Ok(self.shared.membership.members(group))
+    }
+
+    fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        errors::refuse_members(group, &self.members(group)?)?;
+        admin::set_committed(&self.shared.topics, &self.shared.queue, group, offsets)
     }
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {

@@ -193,6 +193,16 @@ impl Store {
         })
     }
 
+    /// The greatest id that a deleted topic had; 0: none was ever deleted.
+    pub(super) fn last_deleted(&self) -> Result<u32, LogError> {
+        match self.get(&keys::LAST_DELETED)? {
+            None => Ok(0),
+            Some(bytes) => {
+                keys::decode_id(&bytes).ok_or_else(|| errors::bad_bytes(self.path(), "the id of a deleted topic"))
+            }
+        }
+    }
+
     /// Chunks of a partition from the one that holds `from` on, up to `end`, until the limit is used up.
     pub(super) fn chunks(
         &self,

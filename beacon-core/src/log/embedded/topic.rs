@@ -183,6 +183,15 @@ impl Topics {
     }
 
     /// All of them, in the order of their names.
+    /// Forgets a topic; who has it open reads nothing more of it.
+    pub(super) fn remove(&self, name: &str) {
+        if let Some(topic) = write(&self.by_name).remove(name) {
+            for partition in &topic.partitions {
+                partition.reload(OffsetRange { start: 0, end: 0 });
+            }
+        }
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
         let mut topics: Vec<_> = read(&self.by_name).values().cloned().collect();
         topics.sort_by(|left, right| left.name.cmp(&right.name));

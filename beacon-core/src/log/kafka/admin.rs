@@ -135,6 +135,16 @@ impl Cluster {
         }
     }
 
+    /// A client to ask with.
+    pub(super) fn any_client(&self) -> &Client {
+        &self.uncommitted
+    }
+
+    /// They were deleted; another of the same name may have another partition count.
+    pub(super) fn forget_topics(&self, topics: &[&str]) {
+        lock(&self.known_topics).retain(|(name, _)| !topics.contains(&&**name));
+    }
+
     /// Whether a topic was seen before, without asking anybody.
     pub fn knows_topic(&self, topic: &str) -> bool {
         lock(&self.known_topics).iter().any(|(name, _)| &**name == topic)
@@ -312,7 +322,7 @@ impl Cluster {
     }
 
     /// A client for one administrative call; dropped after it, since nobody would poll its notices.
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, LogError> {
+    pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>, LogError> {
         let config = self.config.producing("admin", Duration::ZERO);
         // For the error that names the setting and hides its value.
         native(&config)?;

@@ -23,12 +23,14 @@ mod batch;
 mod block_on;
 mod config;
 mod error;
+mod groups;
 mod inbox;
 mod membership;
 mod partitions;
 mod patience;
 mod protocol;
 mod raw;
+mod raw_admin;
 mod reader;
 mod session;
 mod transaction;
@@ -97,6 +99,22 @@ impl Log for KafkaLog {
 
     fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
         self.cluster.trim(partition, before)
+    }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, LogError> {
+        self.cluster.topic_id(topic)
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        self.cluster.delete_topics(topics)
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
+        self.cluster.members(group)
+    }
+
+    fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.cluster.set_committed(group, offsets)
     }
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {

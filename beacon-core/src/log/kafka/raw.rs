@@ -452,6 +452,11 @@ impl Client {
         }
     }
 
+    /// For [`raw_admin`](super::raw_admin), the other half of the unsafe layer; valid as long as the client.
+    pub(super) fn native_ptr(&self) -> *mut sys::rd_kafka_t {
+        self.ptr.as_ptr()
+    }
+
     /// Sets configurations of a consumer group kept on the broker (KIP-848 `GROUP` resource, incremental).
     pub fn alter_group(
         &self,
@@ -838,7 +843,7 @@ unsafe fn bytes<'a>(start: *mut c_void, length: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast_const().cast(), length) })
 }
 
-fn text_of(text: *const c_char) -> String {
+pub(super) fn text_of(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
@@ -846,12 +851,12 @@ fn text_of(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().trim_end().to_owned()
 }
 
-fn milliseconds(timeout: Duration) -> c_int {
+pub(super) fn milliseconds(timeout: Duration) -> c_int {
     // Rounded up: the last part of a millisecond would otherwise be a wait of 0, asked again and again until it is over.
     c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
-fn error_of(code: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
+pub(super) fn error_of(code: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
     (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
 }
 

@@ -194,6 +194,12 @@ impl Coordinator {
         self.groups.get(group).map_or(0, |group| group.generation)
     }
 
+    /// How the members of a group named themselves.
+    pub fn members(&self, group: &str) -> Vec<String> {
+        let members = self.groups.get(group).into_iter().flat_map(|group| group.members.values());
+        members.map(|member| member.instance_id.clone().unwrap_or_else(|| member.transactional_id.clone())).collect()
+    }
+
     fn predecessors(&self, joining: &Joining) -> Vec<(MemberId, Fencing)> {
         let mut found = Vec::new();
         for (name, group) in &self.groups {

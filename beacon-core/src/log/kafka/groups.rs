@@ -1,0 +1,112 @@
+//! Groups and the making of topics: what tools ask for, never a running task.
+
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::admin::Cluster;
+use super::block_on::block_on;
+use super::error::{from_safe, kind_of};
+use super::partitions::list_at;
+use super::patience::ask_while;
+use super::raw_admin::AdminError;
+use crate::log::{LogError, LogErrorKind, Offset, TopicPartition};
+
+impl Cluster {
+    /// See [`crate::log::Log::topic_id`]. Brokers before 2.8 gave topics no ids.
+    pub fn topic_id(&self, topic: &str) -> Result<Option<String>, LogError> {
+        // Asked first, since a broker may be set to make topics that are asked for.
+        if self.describe_topic(topic)?.is_none() {
+            return Ok(None);
+        }
+        let id = self
+            .any_client()
+            .topic_uuid(topic, self.config().timeout)
+            .map_err(|error| admin_error(error, format_args!("describing topic {topic}")))?;
+        // All zeros stand for "none".
+        Ok(id.filter(|id| id.bytes().any(|byte| byte != b'A')))
+    }
+
+    /// See [`crate::log::Log::delete_topics`].
+    pub fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        let mut doomed = Vec::new();
+        for topic in topics {
+            if self.describe_topic(topic)?.is_some() {
+                doomed.push(*topic);
+            }
+        }
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let timeout = Some(self.config().timeout);
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        let results = block_on(self.admin()?.delete_topics(&doomed, &options))
+            .map_err(|error| from_safe(error, format_args!("deleting topics {}", doomed.join(", "))))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, Code::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => {
+                    return Err(admin_error((code, String::new()), format_args!("deleting topic {topic}")));
+                }
+            }
+        }
+        self.forget_topics(&doomed);
+        doomed.iter().try_for_each(|topic| self.wait_until_gone(topic))
+    }
+
+    fn wait_until_gone(&self, topic: &str) -> Result<(), LogError> {
+        let timeout = self.config().timeout;
+        ask_while(timeout, Option::is_none, |_| match self.describe_topic(topic) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(None),
+            Err(error) => Err(Some(error)),
+        })
+        .map_err(|error| {
+            error.unwrap_or_else(|| {
+                let message = format!("topic {topic} is still there {timeout:?} after its deletion");
+                LogError::new(LogErrorKind::Retriable, message)
+            })
+        })
+    }
+
+    /// See [`crate::log::Log::members`].
+    pub fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
+        self.any_client()
+            .group_members(group, self.config().timeout)
+            .map_err(|error| admin_error(error, format_args!("describing group {group}")))
+    }
+
+    /// See [`crate::log::Log::set_committed`]. The broker takes offsets from outside a group only while it is empty.
+    pub fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        let members = self.members(group)?;
+        if !members.is_empty() {
+            let message =
+                format!("group {group} is at work ({}); stop it before its offsets are set", members.join(", "));
+            return Err(LogError::new(LogErrorKind::Fenced, message));
+        }
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        for (partition, _) in offsets {
+            self.require_partition(partition)?;
+        }
+        let mut config = self.config().reading("admin", "read_committed");
+        config.set("group.id", group);
+        let context = || format!("setting offsets of group {group}");
+        let client: BaseConsumer = config.create().map_err(|error| from_safe(error, context()))?;
+        let list = list_at(offsets.iter().map(|(partition, offset)| (partition, *offset)));
+        client.commit(&list, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
+            Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress) => LogError::new(
+                LogErrorKind::Fenced,
+                format!("group {group} is at work; stop it before its offsets are set"),
+            )
+            .with_source(error),
+            _ => from_safe(error, context()),
+        })
+    }
+}
+
+fn admin_error((code, text): AdminError, context: impl std::fmt::Display) -> LogError {
+    let said = if text.is_empty() { super::error::describe(code) } else { text };
+    LogError::new(kind_of(code), format!("{context}: {said}"))
+}

@@ -1,0 +1,130 @@
+//! How much memory the stores of a process may use together.
+//!
+//! All stores of a process share one block cache, and one count of write buffers that is charged to it: so the number of
+//! tasks does not matter. Unless told, the bound is a quarter of what the process may use at all, which is its control
+//! group's limit, or the machine's memory where there is none. The rest is for what scales with traffic and threads:
+//! pending commits, the log's client, the program itself.
+
+mod limit;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Least that stores can work with.
+const LEAST: u64 = 8 << 20;
+/// More than this only helps states that are far larger: to be asked for.
+const MOST: u64 = 256 << 20;
+/// What the stores get of the process's memory.
+const SHARE: u64 = 4;
+
+/// How much the stores of a process may use together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// Block cache and write buffers together. A larger one saves reads from disk.
+    pub total_bytes: u64,
+    /// What write buffers may take of it; when they are full, the largest is flushed. Larger: fewer and larger files and
+    /// less compaction.
+    pub write_buffer_bytes: u64,
+}
+
+impl MemoryBudget {
+    /// Half of it for write buffers.
+    pub fn of(total_bytes: u64) -> Self {
+        Self { total_bytes, write_buffer_bytes: total_bytes / 2 }
+    }
+
+    /// For a process that may use `limit_bytes`: a quarter of that, at least 8 MiB, at most 256 MiB.
+    pub fn within(limit_bytes: u64) -> Self {
+        Self::of((limit_bytes / SHARE).clamp(LEAST, MOST))
+    }
+
+    /// For this process: by the limits of its control groups (version 1 or 2), or by the machine's memory.
+    pub fn of_this_process() -> Self {
+        let found = limit::of_process(Path::new("/"));
+        let limit = found.unwrap_or(MOST * SHARE);
+        let budget = Self::within(limit);
+        tracing::debug!(limit, total = budget.total_bytes, known = found.is_some(), "memory for state stores");
+        budget
+    }
+}
+
+/// The memory itself: clones share it, and so do all applications that are given a clone.
+#[derive(Clone)]
+pub struct StoreMemory {
+    budget: MemoryBudget,
+    #[cfg(feature = "rocksdb")]
+    rocks: crate::state::rocks::RocksMemory,
+}
+
+impl StoreMemory {
+    /// Memory of this size, apart from all other.
+    pub fn new(budget: MemoryBudget) -> Self {
+        Self {
+            budget,
+            #[cfg(feature = "rocksdb")]
+            rocks: crate::state::rocks::RocksMemory::bounded(
+                usize::try_from(budget.total_bytes).unwrap_or(usize::MAX),
+                usize::try_from(budget.write_buffer_bytes).unwrap_or(usize::MAX),
+            ),
+        }
+    }
+
+    /// What all applications of this process share that were not told otherwise. Its size is decided at the first call.
+    pub fn of_this_process() -> Self {
+        static SHARED: OnceLock<StoreMemory> = OnceLock::new();
+        SHARED.get_or_init(|| Self::new(MemoryBudget::of_this_process())).clone()
+    }
+
+    /// Its size.
+    pub fn budget(&self) -> MemoryBudget {
+        self.budget
+    }
+
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn rocks(&self) -> &crate::state::rocks::RocksMemory {
+        &self.rocks
+    }
+
+    /// Budget and use, as samples with these labels.
+    pub(super) fn samples(&self, labels: &[(&'static str, String)]) -> Vec<crate::metrics::Sample> {
+        use crate::metrics::{Sample, catalogue};
+        let part = |name: &str, bytes: u64| {
+            let labels = labels.iter().cloned().chain([("part", name.to_owned())]).collect();
+            Sample::number(&catalogue::MEMORY_LIMIT, labels, bytes as f64)
+        };
+        #[allow(unused_mut, reason = "without a store on disk nothing is in use")]
+        let mut samples =
+            vec![part("total", self.budget.total_bytes), part("write_buffers", self.budget.write_buffer_bytes)];
+        #[cfg(feature = "rocksdb")]
+        samples.extend([
+            Sample::number(&catalogue::BLOCK_CACHE, labels.to_vec(), self.rocks.cache_bytes() as f64),
+            Sample::number(&catalogue::MEM_TABLES, labels.to_vec(), self.rocks.write_buffer_bytes() as f64),
+        ]);
+        samples
+    }
+}
+
+impl std::fmt::Debug for StoreMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreMemory").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_limit_within_reason() {
+        let total = |limit| MemoryBudget::within(limit).total_bytes;
+        assert_eq!(total(256 << 20), 64 << 20);
+        assert_eq!(total(1 << 20), LEAST);
+        assert_eq!(total(64 << 30), MOST);
+        assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 32 << 20);
+    }
+
+    #[test]
+    fn applications_that_are_not_told_otherwise_share() {
+        assert_eq!(StoreMemory::of_this_process().budget(), StoreMemory::of_this_process().budget());
+    }
+}

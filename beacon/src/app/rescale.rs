@@ -1,0 +1,69 @@
+//! `beacon app rescale`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use beacon_core::log::Log;
+use beacon_core::runtime::{AppConfig, StateLocation};
+use beacon_core::tools::{self, Rescale};
+use beacon_core::topology::Topology;
+use beacon_service::flags::TopicFlags;
+
+use super::Application;
+use crate::log_flags::LogFlags;
+
+/// Flags of `beacon app rescale`.
+#[derive(Debug, clap::Args)]
+pub struct RescaleArguments {
+    /// State on this machine: what is there need not be read from the log. Default: that of the data directory, and with
+    /// Kafka none.
+    #[arg(long = "state.dir", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Does it. Without it, it is only told what would be done.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub fn run(
+    log: &Arc<dyn Log>,
+    flags: &LogFlags,
+    topic_flags: &TopicFlags,
+    arguments: &RescaleArguments,
+) -> anyhow::Result<()> {
+    let to = topic_flags.partitions.context("give the new partition count: --partitions COUNT")?;
+    let topics = topic_flags.topics();
+    let topologies = Application::ALL
+        .iter()
+        .map(|application| application.topology(&topics))
+        .collect::<anyhow::Result<Vec<Topology>>>()?;
+    let mut config = AppConfig::new(to);
+    let local = arguments.state_dir.clone().or_else(|| (!flags.on_kafka()).then(|| flags.data_dir.join("state")));
+    if let Some(directory) = local {
+        config.state = StateLocation::Directory(directory);
+    }
+    let mut applications = Vec::new();
+    for topology in &topologies {
+        let ran = log.describe_topic(&topology.changelog())?.is_some()
+            || log.describe_topic(&topology.maintenance_topic())?.is_some();
+        if ran {
+            applications.push((topology, config.clone()));
+        }
+    }
+    if applications.is_empty() {
+        bail!("nothing of Beacon ever ran on {}", log.describe());
+    }
+    let plan = Rescale { applications, topics: topics.specs(to), readers: Vec::new(), to };
+    let (division, steps) = tools::plan_rescale(log.as_ref(), &plan)?;
+    println!("from {} to {} partitions:", division.from(), division.to());
+    for step in &steps {
+        println!("  {step}");
+    }
+    if !arguments.yes {
+        eprintln!("nothing was done; add --yes to do it");
+        return Ok(());
+    }
+    tools::rescale(log, &plan, &mut |step| eprintln!("{step} ..."))?;
+    eprintln!("done: start everything again, with --partitions {to}");
+    Ok(())
+}
