@@ -13,7 +13,7 @@
 use std::ops::RangeInclusive;
 
 use super::layout::{self, CALLS, EXPIRING, KEYED, LOCAL, SHARED, TIMERS, WATERMARKS};
-use super::{StateError, Store};
+use super::{Entries, StateError, Store};
 use crate::codec::Codec;
 
 /// The spaces whose keys go on with a key group, in their order.
@@ -127,7 +127,7 @@ impl Division {
     /// # Errors
     /// [`DivisionError::Elsewhere`], [`DivisionError::Differs`], [`DivisionError::Unknown`], and those of the stores.
     pub fn check(&self, old: &[&dyn Store]) -> Result<(), DivisionError> {
-        let mut shared: Option<Vec<(Vec<u8>, Vec<u8>)>> = None;
+        let mut shared: Option<Entries> = None;
         for (task, store) in (0..).zip(old) {
             unknown(*store, task)?;
             stray(*store, task, self.from)?;
@@ -205,7 +205,7 @@ fn range_of(space: u8, groups: &RangeInclusive<u16>) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Everything of a space.
-fn space(store: &dyn Store, space: u8) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+fn space(store: &dyn Store, space: u8) -> Result<Entries, StateError> {
     let mut found = Vec::new();
     store.scan(&[space], Some(&[space + 1]), &mut |key, value| {
         found.push((key.to_vec(), value.to_vec()));
@@ -262,7 +262,7 @@ fn first_difference(one: &[(Vec<u8>, Vec<u8>)], other: &[(Vec<u8>, Vec<u8>)]) ->
 }
 
 /// Per input the earliest watermark; none where one task has none.
-fn earliest(tasks: Vec<Vec<(Vec<u8>, Vec<u8>)>>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn earliest(tasks: Vec<Entries>) -> Entries {
     let mut tasks = tasks.into_iter();
     let mut merged = tasks.next().unwrap_or_default();
     for task in tasks {

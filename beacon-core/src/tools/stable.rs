@@ -52,7 +52,7 @@ fn time_at(log: &dyn Log, partition: &TopicPartition, offset: Offset) -> Result<
     // The record is there, so it comes with the first fetch.
     for _ in 0..20 {
         match reader.poll(Duration::from_millis(100))? {
-            Event::Records(batch) if batch.len() > 0 => return Ok(Some(batch.get(0).timestamp_ms)),
+            Event::Records(batch) if !batch.is_empty() => return Ok(Some(batch.get(0).timestamp_ms)),
             Event::EndOfPartition(..) => return Ok(None),
             _ => {}
         }

@@ -100,8 +100,8 @@ impl Drawing {
         for (id, node) in self.nodes.iter().enumerate() {
             let shape = match node.shape {
                 Shape::Source | Shape::Sink | Shape::Repartition | Shape::Broadcast | Shape::Replies => "cylinder",
-                Shape::Process => "component",
-                Shape::Stateless | Shape::Call => "box",
+                Shape::Process | Shape::Connect | Shape::Join | Shape::Reduce | Shape::Aggregate => "component",
+                Shape::Stateless | Shape::Call | Shape::Table | Shape::Output => "box",
             };
             let topic = node.topic.as_deref().map_or(String::new(), |topic| format!("\\n{}", quoted(topic)));
             let _ = writeln!(text, "  n{id} [shape={shape}, label=\"{}{topic}\"];", quoted(&node.name));
