@@ -73,7 +73,7 @@ async fn a_plan_that_cannot_be_published_is_taken_back_from_whoever_heard_of_it(
     std::fs::write(&file, "route: {receiver: r}\nreceivers: [{name: r}]\n").expect("written");
     troubled.refuse(Some(LogErrorKind::Full));
     let (status, why) = rig.post("/-/reload", "").await;
-    assert_eq!(status, 500, "{why}");
+    assert_eq!(status, 503, "{why}");
     assert_eq!(*heard.lock().expect("no panic"), [3, 1, 3], "gateway and notifier are on the same plan again");
 
     troubled.refuse(None);
