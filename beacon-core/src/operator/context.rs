@@ -6,7 +6,7 @@ use crate::state::layout;
 use crate::state::sealed::Sealed;
 use crate::state::{Expiries, KeyedScope, SharedScope, SharedScopeMut, StateError, TaskState, Value};
 use crate::time::{Deadline, EventTime, ProcessingTime, TimeDomain};
-use crate::timer::TimerTag;
+use crate::timer::{TimerQueue, TimerTag};
 
 /// One step at one key.
 pub struct Ctx<'a, P: KeyedProcess> {
@@ -39,9 +39,9 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
         self.step.now()
     }
 
-    /// The task's watermark: no earlier record is expected. `None` before the first record with event time.
+    /// The operator's watermark: no earlier record is expected. `None` before it is known.
     pub fn watermark(&self) -> Option<EventTime> {
-        self.step.watermark()
+        self.step.watermark(self.runner.stage)
     }
 
     /// Where the record at hand was read; `None` in a timer's step.
@@ -62,7 +62,7 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
         let Step { state, processing_timers, event_timers, .. } = &mut *self.step;
         let queue = match D::DOMAIN {
             TimeDomain::Processing => processing_timers,
-            TimeDomain::Event => event_timers,
+            TimeDomain::Event => &mut event_timers[usize::from(self.runner.stage)],
         };
         Ok(queue.set(state, self.runner.id, self.key_bytes, timer.number(), deadline.millis())?)
     }
@@ -74,7 +74,7 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
     pub fn cancel_timer(&mut self, timer: P::Timer) -> OpResult {
         let Step { state, processing_timers, event_timers, .. } = &mut *self.step;
         processing_timers.cancel(state, self.runner.id, self.key_bytes, timer.number())?;
-        event_timers.cancel(state, self.runner.id, self.key_bytes, timer.number())?;
+        event_timers[usize::from(self.runner.stage)].cancel(state, self.runner.id, self.key_bytes, timer.number())?;
         Ok(())
     }
 
@@ -83,9 +83,34 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
     /// # Errors
     /// When state cannot be read.
     pub fn timer(&self, timer: P::Timer) -> Result<Option<ProcessingTime>, StateError> {
-        let deadline =
-            self.step.processing_timers.deadline(&self.step.state, self.runner.id, self.key_bytes, timer.number())?;
-        Ok(deadline.map(ProcessingTime::from_millis))
+        Ok(self.deadline(&self.step.processing_timers, timer)?.map(ProcessingTime::from_millis))
+    }
+
+    /// When this key's event-time timer is set to fire.
+    ///
+    /// # Errors
+    /// When state cannot be read.
+    pub fn event_timer(&self, timer: P::Timer) -> Result<Option<EventTime>, StateError> {
+        Ok(self.deadline(&self.step.event_timers[usize::from(self.runner.stage)], timer)?.map(EventTime::from_millis))
+    }
+
+    fn deadline(&self, queue: &TimerQueue, timer: P::Timer) -> Result<Option<i64>, StateError> {
+        queue.deadline(&self.step.state, self.runner.id, self.key_bytes, timer.number())
+    }
+
+    /// The event time of what is at hand, which emitted values carry on: the timestamp of the record, the deadline of an
+    /// event-time timer, else the wall clock's reading.
+    pub fn event_time(&self) -> EventTime {
+        self.step.output_time()
+    }
+
+    /// Hands a value with a time of its own to the operators after this one.
+    ///
+    /// # Errors
+    /// Theirs; pass it on, the whole step is taken back.
+    pub fn emit_at(&mut self, at: EventTime, value: P::Out) -> OpResult {
+        let output = &self.runner.output;
+        self.step.sending_at(at, |step| output.push(value, step))
     }
 
     /// Hands a value to the operators after this one.

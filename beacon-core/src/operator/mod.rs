@@ -7,6 +7,7 @@
 mod aggregate;
 mod context;
 mod error;
+mod event_time;
 mod output;
 mod port;
 mod process;
@@ -15,6 +16,7 @@ mod step;
 pub use aggregate::{Aggregate, Count, MergeAggregate};
 pub use context::{BroadcastCtx, Ctx};
 pub use error::{OpError, OpResult};
+pub use event_time::{Announced, Announcement, STAGES, TimeFrom, TimedInput, Watermarks};
 pub use output::Output;
 pub use port::{Port, Receiver};
 pub use process::{

@@ -78,14 +78,16 @@ pub struct KeyedRunner<P: KeyedProcess> {
     pub(super) id: u32,
     pub(super) name: Rc<str>,
     pub(super) output: Port<P::Out>,
+    /// How many re-keyed topics with event time its records passed.
+    pub(super) stage: u8,
     /// Scratch for key bytes, so that a record costs no allocation for its key.
     scratch: RefCell<Vec<u8>>,
 }
 
 impl<P: KeyedProcess> KeyedRunner<P> {
-    /// Joins an operator to its output.
-    pub fn new(operator: P, name: &str, output: Port<P::Out>) -> Self {
-        Self { operator, id: layout::name_id(name), name: name.into(), output, scratch: RefCell::default() }
+    /// Joins an operator at a stage of event time (below [`STAGES`](super::STAGES)) to its output.
+    pub fn new(operator: P, name: &str, stage: u8, output: Port<P::Out>) -> Self {
+        Self { operator, id: layout::name_id(name), name: name.into(), output, stage, scratch: RefCell::default() }
     }
 
     /// Runs a record's part of a step at its key.

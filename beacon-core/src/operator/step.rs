@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::OpError;
+use super::{Announcement, OpError, STAGES, Watermarks};
 use crate::codec::key_hash;
 use crate::log::Header;
 use crate::log::Offset;
-use crate::state::layout::{self, CALLS, WATERMARKS};
+use crate::state::layout::{self, CALLS};
 use crate::state::{Expiries, StateError, TaskState};
 use crate::time::{EventTime, ProcessingTime, TimeDomain};
-use crate::timer::TimerQueue;
+use crate::timer::{Timer, TimerQueue};
 
 /// Where the record at hand was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +59,13 @@ pub struct Step {
     /// The task's state.
     pub(crate) state: TaskState,
     pub(crate) processing_timers: TimerQueue,
-    pub(crate) event_timers: TimerQueue,
+    /// By stage.
+    pub(crate) event_timers: [TimerQueue; STAGES],
     pub(super) expiries: Expiries,
+    watermarks: Watermarks,
     now: ProcessingTime,
-    watermark: Option<EventTime>,
+    /// The time outputs carry, where it is neither the record's nor the clock's.
+    output_at: Option<EventTime>,
     partition: u32,
     partitions: u32,
     record: Option<RecordMeta>,
@@ -74,14 +77,15 @@ pub struct Step {
 
 impl Step {
     /// The steps of the task of `partition` among `partitions`.
-    pub fn new(state: TaskState, partition: u32, partitions: u32) -> Self {
+    pub fn new(state: TaskState, watermarks: Watermarks, partition: u32, partitions: u32) -> Self {
         Self {
             state,
             processing_timers: TimerQueue::new(TimeDomain::Processing),
-            event_timers: TimerQueue::new(TimeDomain::Event),
+            event_timers: std::array::from_fn(|stage| TimerQueue::of_stage(stage as u8)),
             expiries: Expiries::default(),
+            watermarks,
             now: ProcessingTime::default(),
-            watermark: None,
+            output_at: None,
             partition,
             partitions,
             record: None,
@@ -97,6 +101,33 @@ impl Step {
         self.now = self.now.max(now);
         self.record = record;
         self.refused_by = None;
+        self.output_at = None;
+    }
+
+    /// Takes the earliest event-time timer that is due at its stage, stage by stage.
+    pub(crate) fn pop_event_timer(&mut self) -> Result<Option<Timer>, StateError> {
+        for (stage, timers) in (0u8..).zip(&mut self.event_timers) {
+            if let Some(watermark) = self.watermarks.current(stage)
+                && let Some(timer) = timers.pop_due(&mut self.state, watermark.as_millis())?
+            {
+                return Ok(Some(timer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins the step of an event-time timer; what it sends carries the timer's time.
+    pub(crate) fn begin_event_timer(&mut self, deadline: EventTime) {
+        self.begin(self.now, None);
+        self.output_at = Some(deadline);
+    }
+
+    /// Runs with outputs carrying this time.
+    pub(super) fn sending_at<T>(&mut self, at: EventTime, run: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.output_at.replace(at);
+        let result = run(self);
+        self.output_at = before;
+        result
     }
 
     /// Ends the step's dealings with lifetimes: what it read lives on, a little of what is over is removed.
@@ -117,7 +148,7 @@ impl Step {
     pub fn undo(&mut self) {
         self.state.undo_step();
         self.processing_timers.forget();
-        self.event_timers.forget();
+        self.event_timers.iter_mut().for_each(TimerQueue::forget);
         self.expiries.forget();
         self.outgoing.clear();
         self.calls.clear();
@@ -127,6 +158,7 @@ impl Step {
     pub fn drop_pending(&mut self) {
         self.undo();
         self.state.drop_pending();
+        self.watermarks.forget_announced();
     }
 
     /// The wall clock, read once for this step.
@@ -134,9 +166,9 @@ impl Step {
         self.now
     }
 
-    /// The task's event time: no earlier record is expected. `None` before the first record with event time.
-    pub fn watermark(&self) -> Option<EventTime> {
-        self.watermark
+    /// Event time at a stage of the task: no earlier record is expected. `None` before the first record with event time.
+    pub fn watermark(&self, stage: u8) -> Option<EventTime> {
+        self.watermarks.current(stage)
     }
 
     /// The key group of a key that belongs to this task.
@@ -177,9 +209,11 @@ impl Step {
         self.record.as_ref()
     }
 
-    /// The time an output of this step carries: its record's, or the wall clock's.
+    /// The event time of what is at hand, which outputs carry: an event-time timer's, the record's, or else the wall
+    /// clock's.
     pub fn output_time(&self) -> EventTime {
-        self.record.as_ref().map_or(EventTime::from_millis(self.now.as_millis()), |record| record.timestamp)
+        let record = self.record.as_ref().map(|record| record.timestamp);
+        self.output_at.or(record).unwrap_or(EventTime::from_millis(self.now.as_millis()))
     }
 
     /// Wants a record written.
@@ -216,43 +250,35 @@ impl Step {
             .collect())
     }
 
-    /// Moves the event time of one input forward; the task's is the earliest of all inputs that have one.
-    ///
-    /// The input's time is state: it survives a restart and never goes back.
-    pub(crate) fn observe_event_time(&mut self, input: u32, inputs: &[u32], at: EventTime) -> Result<(), StateError> {
-        let key = watermark_key(input);
-        if read_watermark(&self.state, &key)?.is_some_and(|before| before >= at) {
-            return Ok(());
-        }
-        self.state.put(&key, crate::codec::Codec::to_bytes(&at));
-        self.recall_event_time(inputs)
+    /// A record of a source with event time was read: no earlier one than `at` is expected.
+    pub(crate) fn observe_event_time(&mut self, input: u32, at: EventTime) -> Result<(), StateError> {
+        self.watermarks.observe(&mut self.state, input, at, self.now)
+    }
+
+    /// An announcement of another task was read.
+    pub(crate) fn hear_announcement(&mut self, input: u32, announcement: &[u8]) -> Result<(), StateError> {
+        self.watermarks.hear(&mut self.state, input, announcement)
     }
 
     /// Sets the task's event time to what state says: after a restore, and when steps were taken back.
-    pub(crate) fn recall_event_time(&mut self, inputs: &[u32]) -> Result<(), StateError> {
-        self.watermark = None;
-        let mut earliest: Option<EventTime> = None;
-        for input in inputs {
-            let Some(time) = read_watermark(&self.state, &watermark_key(*input))? else { return Ok(()) };
-            earliest = Some(earliest.map_or(time, |earliest| earliest.min(time)));
-        }
-        self.watermark = earliest;
-        Ok(())
+    pub(crate) fn recall_event_time(&mut self) -> Result<(), StateError> {
+        self.watermarks.recall(&self.state)
     }
-}
 
-fn watermark_key(input: u32) -> Vec<u8> {
-    [&[WATERMARKS], input.to_be_bytes().as_slice()].concat()
-}
+    /// Decides which sources are idle now; whether any became so.
+    pub(crate) fn find_idle(&mut self) -> Result<bool, StateError> {
+        self.watermarks.find_idle(&mut self.state, self.now)
+    }
 
-fn read_watermark(state: &TaskState, key: &[u8]) -> Result<Option<EventTime>, StateError> {
-    state
-        .get(key)?
-        .map(|bytes| {
-            crate::codec::Codec::decode(&bytes)
-                .map_err(|source| StateError::Codec { store: "watermarks".into(), source })
-        })
-        .transpose()
+    /// When a source will be idle, if it stays silent.
+    pub(crate) fn next_idle(&self) -> Result<Option<ProcessingTime>, StateError> {
+        self.watermarks.next_idle(&self.state)
+    }
+
+    /// What there is to tell the tasks that read this one's internal topics, in each partition of them.
+    pub(crate) fn announcements(&mut self) -> Result<Vec<Announcement>, StateError> {
+        self.watermarks.announcements(&self.state, self.partition)
+    }
 }
 
 fn call_key(operator: u32, key: &[u8], id: &[u8]) -> Vec<u8> {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{ChangelogError, Positions, TaskError, decode_chunk, encode_chunks};
 use crate::codec::Codec;
 use crate::log::{Offset, RecordRef, TopicPartition};
-use crate::operator::{Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimerTarget};
-use crate::state::layout::{EXPIRING, META, TIMERS, is_logged};
+use crate::operator::{
+    Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimeFrom, TimedInput, TimerTarget, Watermarks,
+};
+use crate::state::layout::{EXPIRING, META, TIMERS, is_logged, name_id};
 use crate::state::{Change, Entries, StateError, Store, TaskState, replay_expiry};
 use crate::time::{EventTime, ProcessingTime};
 use crate::timer::TimerQueue;
@@ -51,7 +52,10 @@ struct Input {
     /// The operator that reads it.
     name: String,
     source: Rc<dyn RawSource>,
-    event_time: Option<Duration>,
+    /// Written by tasks of this application.
+    internal: bool,
+    time: Option<TimeFrom>,
+    stage: u8,
     number: u32,
 }
 
@@ -61,7 +65,7 @@ pub struct Task {
     changelog: TopicPartition,
     dead_letters: Option<Arc<str>>,
     inputs: Vec<Input>,
-    event_time_inputs: Vec<u32>,
+    partitions: u32,
     timers: HashMap<u32, Rc<dyn TimerTarget>>,
     step: Step,
     /// How far each input has been read.
@@ -91,24 +95,31 @@ impl Task {
                     topic: Arc::clone(topic),
                     name: spec.map_or_else(|| topic.to_string(), |spec| spec.name.clone()),
                     source: Rc::clone(source),
-                    event_time: spec.and_then(|spec| spec.event_time),
-                    number: crate::state::layout::name_id(topic),
+                    internal: spec.is_none(),
+                    time: topology.time_of(topic),
+                    stage: topology.stage_of(topic),
+                    number: name_id(topic),
                 }
             })
             .collect();
         let partition = match settings.id {
             TaskId::Keyed(partition) | TaskId::Stateless(partition) => partition,
         };
+        let timed = inputs
+            .iter()
+            .filter_map(|i| Some(TimedInput { number: i.number, from: i.time?, stage: i.stage }))
+            .collect();
+        let watermarks = Watermarks::new(timed, topology.announced().to_vec(), settings.partitions);
         let state = TaskState::new(store);
         let changelog_end = read_changelog_end(&state)?;
         Ok(Self {
             id: settings.id,
             changelog: TopicPartition::new(topology.changelog(), partition),
             dead_letters: topology.dead_letters().cloned(),
-            event_time_inputs: inputs.iter().filter(|i| i.event_time.is_some()).map(|i| i.number).collect(),
+            partitions: settings.partitions,
             inputs,
             timers: assembly.timers,
-            step: Step::new(state, partition, settings.partitions),
+            step: Step::new(state, watermarks, partition, settings.partitions),
             positions: Positions::default(),
             calls: Vec::new(),
             changelog_end,
@@ -189,7 +200,7 @@ impl Task {
         self.changelog_end = Some(end.max(self.changelog_end.unwrap_or(0)));
         self.apply_replayed()?;
         self.step.drop_pending();
-        Ok(self.step.recall_event_time(&self.event_time_inputs)?)
+        Ok(self.step.recall_event_time()?)
     }
 
     fn apply_replayed(&mut self) -> Result<(), StateError> {
@@ -233,8 +244,11 @@ impl Task {
                 timestamp,
             }),
         );
-        if let Some(lateness) = input.event_time {
-            self.step.observe_event_time(input.number, &self.event_time_inputs, timestamp - lateness)?;
+        if input.internal && record.key.is_none() {
+            return self.hear(&record, send);
+        }
+        if let Some(TimeFrom::Records { lateness, .. }) = input.time {
+            self.step.observe_event_time(input.number, timestamp - lateness)?;
         }
         let raw = RawRecord { key: record.key, value: record.value };
         let result = input.source.feed(raw, &mut self.step);
@@ -249,12 +263,24 @@ impl Task {
         self.fire_event_timers(send)
     }
 
+    /// Takes another task's announcement of its event time: a record of an internal topic without a key.
+    fn hear(
+        &mut self,
+        record: &RecordRef<'_>,
+        send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let number = name_id(record.topic);
+        self.step.hear_announcement(number, record.value.unwrap_or_default())?;
+        self.step.state.keep_step();
+        self.positions.advance(&record.topic_partition(), record.offset);
+        self.fire_event_timers(send)
+    }
+
     fn fire_event_timers(&mut self, send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>) -> Result<(), TaskError> {
-        if let Some(watermark) = self.step.watermark() {
-            while let Some(timer) = self.step.event_timers.pop_due(&mut self.step.state, watermark.as_millis())? {
-                self.step.state.keep_step();
-                self.fire(&timer, send)?;
-            }
+        while let Some(timer) = self.step.pop_event_timer()? {
+            self.step.state.keep_step();
+            self.step.begin_event_timer(EventTime::from_millis(timer.deadline_ms));
+            self.fire(&timer, send)?;
         }
         Ok(())
     }
@@ -270,6 +296,13 @@ impl Task {
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<usize, TaskError> {
         let mut fired = 0;
+        self.step.begin(now, None);
+        if self.step.find_idle()? {
+            // Work like a timer's: it must be committed.
+            fired += 1;
+            self.step.state.keep_step();
+            self.fire_event_timers(send)?;
+        }
         while fired < limit {
             let Some(timer) = self.step.processing_timers.pop_due(&mut self.step.state, now.as_millis())? else {
                 break;
@@ -316,7 +349,7 @@ impl Task {
             Ok(()) => {}
             Err(OpError::DeadLetter(reason)) => {
                 self.step.undo();
-                self.step.recall_event_time(&self.event_time_inputs)?;
+                self.step.recall_event_time()?;
                 let Some(topic) = &self.dead_letters else {
                     let reason = format!("{reason} (and the job has no topic for dead letters)");
                     return Err(TaskError::Stop { at: blamed(), reason });
@@ -359,13 +392,13 @@ impl Task {
         Ok(())
     }
 
-    /// When the next processing-time timer is due.
+    /// When the next processing-time timer is due, or a source will be idle.
     ///
     /// # Errors
     /// The store's.
     pub fn next_timer(&mut self) -> Result<Option<ProcessingTime>, StateError> {
         let next = self.step.processing_timers.next_deadline(&self.step.state)?;
-        Ok(next.map(ProcessingTime::from_millis))
+        Ok([next.map(ProcessingTime::from_millis), self.step.next_idle()?].into_iter().flatten().min())
     }
 
     /// Whether there is anything to commit.
@@ -381,13 +414,26 @@ impl Task {
     /// Hands out the changelog records of the commit at hand, and the offsets that belong to it.
     ///
     /// # Errors
-    /// Those of `send`.
+    /// Those of `send`, and the store's.
     pub fn seal(
         &mut self,
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<Vec<(TopicPartition, Offset)>, TaskError> {
         let (topic, partition) = (Arc::clone(&self.changelog.topic), self.changelog.partition);
         let timestamp = EventTime::from_millis(self.step.now().as_millis());
+        // After the records that are before them in event time.
+        for announcement in self.step.announcements()? {
+            for partition in 0..self.partitions {
+                send(Outgoing {
+                    topic: Arc::clone(&announcement.topic),
+                    partition: Some(partition),
+                    key: None,
+                    value: Some(announcement.bytes.clone()),
+                    headers: Vec::new(),
+                    timestamp,
+                })?;
+            }
+        }
         encode_chunks(self.step.state.logged_changes(), |chunk| {
             send(Outgoing {
                 topic: Arc::clone(&topic),
@@ -433,7 +479,7 @@ impl Task {
     /// The store's.
     pub fn dropped(&mut self) -> Result<Vec<(TopicPartition, Offset)>, StateError> {
         self.step.drop_pending();
-        self.step.recall_event_time(&self.event_time_inputs)?;
+        self.step.recall_event_time()?;
         self.calls.clear();
         self.sent = false;
         Ok(self.positions.rewind())

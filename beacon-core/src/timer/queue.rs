@@ -26,7 +26,8 @@ const CACHE: usize = 4096;
 /// The timers of one task and one time domain.
 #[derive(Debug)]
 pub struct TimerQueue {
-    domain: TimeDomain,
+    /// What timers of this queue are stored under: 0 for processing time, then one number per stage of event time.
+    domain: u8,
     /// Index keys of the earliest timers.
     cache: BTreeSet<Vec<u8>>,
     /// Index keys below this are all in the cache; at and above it they are only in the index. `None`: all are in the
@@ -36,8 +37,21 @@ pub struct TimerQueue {
 }
 
 impl TimerQueue {
-    /// A queue over the timers in `state`.
+    /// A queue over the timers in `state`; of event time, the first stage.
     pub fn new(domain: TimeDomain) -> Self {
+        match domain {
+            TimeDomain::Processing => Self::numbered(0),
+            TimeDomain::Event => Self::of_stage(0),
+        }
+    }
+
+    /// The queue of event-time timers of operators at this stage: behind so many re-keyed topics, which are behind in
+    /// time.
+    pub fn of_stage(stage: u8) -> Self {
+        Self::numbered(1 + stage)
+    }
+
+    fn numbered(domain: u8) -> Self {
         let mut queue = Self { domain, cache: BTreeSet::new(), horizon: None, capacity: CACHE };
         queue.forget();
         queue
@@ -49,21 +63,14 @@ impl TimerQueue {
         self.horizon = Some(self.index_start());
     }
 
-    fn domain_byte(&self) -> u8 {
-        match self.domain {
-            TimeDomain::Processing => 0,
-            TimeDomain::Event => 1,
-        }
-    }
-
     fn index_start(&self) -> Vec<u8> {
-        vec![TIMER_INDEX, self.domain_byte()]
+        vec![TIMER_INDEX, self.domain]
     }
 
     fn by_key(&self, operator: u32, key: &[u8], tag: u8) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(key.len() + 13);
         layout::keyed_prefix(&mut bytes, TIMERS, operator, layout::key_group(key), key);
-        bytes.extend_from_slice(&[self.domain_byte(), tag]);
+        bytes.extend_from_slice(&[self.domain, tag]);
         bytes
     }
 
@@ -174,8 +181,7 @@ impl TimerQueue {
     /// `key` is the entry's whole key, `deadline_ms` what it becomes.
     pub fn replay(state: &mut TaskState, key: &[u8], deadline_ms: Option<i64>) -> Result<(), StateError> {
         let Some((_, _, [domain, _])) = layout::split_keyed(key) else { return Ok(()) };
-        let queue = |domain| Self { domain, cache: BTreeSet::new(), horizon: None, capacity: 0 };
-        let queue = queue(if *domain == 0 { TimeDomain::Processing } else { TimeDomain::Event });
+        let queue = Self { domain: *domain, cache: BTreeSet::new(), horizon: None, capacity: 0 };
         if let Some(old) = read_deadline(state, key)? {
             state.delete(&queue.index_key(old, key));
         }

@@ -9,8 +9,10 @@ use super::assembly::{Assembly, NodeId};
 use super::call::{CallSite, RawCaller, Replies};
 use super::describe::{Drawing, Shape};
 use super::source::{Changed, ChangedSource, SourceSpec, Topic, ValueSource};
+use super::stages;
 use super::stream::Stream;
 use crate::codec::Codec;
+use crate::operator::{Announced, TimeFrom};
 use crate::state::StoreSpec;
 use crate::state::layout::name_id;
 
@@ -161,6 +163,7 @@ impl TopologyBuilder {
             topic: Arc::clone(topic),
             copartitioned: false,
             event_time: None,
+            idle_after: None,
         });
         let node = plan.next();
         plan.add(Node::new(name, Shape::Source, Vec::new()).on(Some(topic)), move |assembly| blueprint(assembly, node));
@@ -205,7 +208,9 @@ impl TopologyBuilder {
             hops: hops(&plan.nodes),
             drawing: Drawing::new(&plan.application, &plan.nodes),
             stores: Vec::new(),
+            announced: stages::announced(&plan),
         };
+        mistakes.extend(stages::mistake(&topology.announced));
         // Operators name their states and outputs in their constructors, so a trial assembly shows all of them.
         let trial = topology.assemble();
         mistakes.extend(trial.mistakes);
@@ -258,6 +263,7 @@ pub struct Topology {
     hops: u32,
     drawing: Drawing,
     stores: Vec<StoreSpec>,
+    announced: Vec<Announced>,
 }
 
 impl Topology {
@@ -304,6 +310,26 @@ impl Topology {
     /// The states of all operators, in the order of the operators.
     pub fn stores(&self) -> &[StoreSpec] {
         &self.stores
+    }
+
+    /// Internal topics in which tasks announce their event time.
+    pub(crate) fn announced(&self) -> &[Announced] {
+        &self.announced
+    }
+
+    /// Where the event time of a topic that is read comes from; `None`: it has none.
+    pub(crate) fn time_of(&self, topic: &Arc<str>) -> Option<TimeFrom> {
+        if self.announced.iter().any(|announced| announced.topic == *topic) {
+            return Some(TimeFrom::Tasks);
+        }
+        let source = self.sources.iter().find(|source| source.topic == *topic)?;
+        Some(TimeFrom::Records { lateness: source.event_time?, idle_after: source.idle_after })
+    }
+
+    /// The stage of event time of operators that read this topic.
+    pub(crate) fn stage_of(&self, topic: &Arc<str>) -> u8 {
+        let announced = self.announced.iter().find(|announced| announced.topic == *topic);
+        announced.map_or(0, |announced| announced.stage + 1)
     }
 
     pub(crate) fn call_site(&self, operator: u32) -> Option<&CallSite> {

@@ -13,6 +13,7 @@ pub(super) enum Shape {
     Connect,
     Join,
     Table,
+    Window,
     Reduce,
     Aggregate,
     /// A named output.
@@ -33,6 +34,7 @@ impl Shape {
             Self::Connect => "connect",
             Self::Join => "join",
             Self::Table => "table",
+            Self::Window => "window",
             Self::Reduce => "reduce",
             Self::Aggregate => "aggregate",
             Self::Output => "output",
@@ -82,7 +84,7 @@ impl Drawing {
                     let topic = node.topic.as_deref().unwrap_or_default().replace('"', "'");
                     writeln!(text, "  n{id}[(\"{label}<br/><small>{topic}</small>\")]")
                 }
-                Shape::Process | Shape::Connect | Shape::Join | Shape::Reduce | Shape::Aggregate => {
+                Shape::Process | Shape::Connect | Shape::Join | Shape::Window | Shape::Reduce | Shape::Aggregate => {
                     writeln!(text, "  n{id}[[\"{label}\"]]")
                 }
                 Shape::Stateless | Shape::Call | Shape::Table | Shape::Output => writeln!(text, "  n{id}[\"{label}\"]"),

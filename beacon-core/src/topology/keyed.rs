@@ -9,6 +9,7 @@ use super::builder::Node;
 use super::describe::Shape;
 use super::fold::{Fold, Reduce};
 use super::source::{Changed, Topic};
+use super::stages;
 use super::stream::Stream;
 use crate::codec::Codec;
 use crate::operator::{
@@ -159,11 +160,12 @@ impl<K: Codec + Clone + 'static, T: Clone + 'static> KeyedStream<K, T> {
         let id = plan.next();
         let name = node.name.clone();
         node.inputs = [Some(upstream), side].into_iter().flatten().collect();
+        let stage = stages::stage(&plan, &node.inputs);
         plan.add(node, move |assembly| {
             let mut registry = Registry::new(name.clone());
             let operator = make(&mut registry);
             assembly.add_registered(id, &name, registry);
-            let runner = Rc::new(KeyedRunner::new(operator, &name, assembly.port(id)));
+            let runner = Rc::new(KeyedRunner::new(operator, &name, stage, assembly.port(id)));
             assembly.attach::<(K, T)>(upstream, Rc::clone(&runner) as Rc<dyn Receiver<(K, T)>>);
             attach_side(assembly, &runner);
             assembly.add_timers(name_id(&name), runner as Rc<dyn TimerTarget>);

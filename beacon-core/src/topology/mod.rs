@@ -15,8 +15,12 @@ mod fold;
 mod join;
 mod keyed;
 mod source;
+mod stages;
 mod stream;
 mod transform;
+mod window;
+mod window_span;
+mod window_spec;
 
 pub use assembly::Assembly;
 pub use broadcast::BroadcastStream;
@@ -27,3 +31,5 @@ pub use join::Table;
 pub use keyed::KeyedStream;
 pub use source::{Changed, Outbound, RawRecord, RawSource, SourceSpec, Topic};
 pub use stream::Stream;
+pub use window_span::{Timing, Windowed};
+pub use window_spec::{Sessions, Windows};

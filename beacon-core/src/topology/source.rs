@@ -82,6 +82,8 @@ pub struct SourceSpec {
     pub copartitioned: bool,
     /// Its records drive event time, and may be this much out of order.
     pub event_time: Option<Duration>,
+    /// After how long a silence event time does not wait for a partition of it; `None`: it always waits.
+    pub idle_after: Option<Duration>,
 }
 
 /// The bytes of one record.

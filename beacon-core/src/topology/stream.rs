@@ -11,7 +11,7 @@ use super::broadcast::BroadcastStream;
 use super::builder::{Node, Plan};
 use super::describe::Shape;
 use super::keyed::KeyedStream;
-use super::source::{Changed, KeyedSource, Outbound, Topic, ValueSource};
+use super::source::{Changed, KeyedSource, Outbound, SourceSpec, Topic, ValueSource};
 use super::transform::{Apply, Forward, send_keyed, send_to_all};
 use crate::codec::Codec;
 use crate::operator::{OpError, Outgoing, Port, Receiver, Step};
@@ -199,17 +199,39 @@ impl<T: Clone + 'static> Stream<T> {
             .sink_changes(name, topic);
     }
 
-    /// The records of this source drive event time and may be `lateness` out of order: the task's watermark is the
-    /// earliest, over its inputs with event time, of the highest timestamp seen less the lateness.
+    /// The records of this source drive event time and may be `lateness` out of order. To be called on a source's
+    /// stream.
     ///
-    /// To be called on a source's stream.
+    /// The watermark of a task is the earliest, over its inputs with event time, of the highest timestamp seen less the
+    /// lateness. Behind a [`Stream::key_by`] it is the earliest of all tasks that write there. A larger lateness waits
+    /// longer for stragglers, a smaller one makes more of them late.
+    ///
+    /// A partition without records holds event time up for ever, unless [`Stream::with_idleness`] says otherwise.
     pub fn with_event_time(self, lateness: Duration) -> Self {
+        self.with_source("event time", |source| source.event_time = Some(lateness))
+    }
+
+    /// Event time does not wait for a partition of this source that was silent for `idle_after`, in processing time. To
+    /// be called on a source's stream, beside [`Stream::with_event_time`].
+    ///
+    /// When it speaks again it is waited for again; what it then brings from before the watermark is late. Shorter times
+    /// close windows sooner when there is little traffic, and make more records late when a producer pauses.
+    pub fn with_idleness(self, idle_after: Duration) -> Self {
+        self.with_source("idleness", |source| source.idle_after = Some(idle_after))
+    }
+
+    fn with_source(self, what: &str, set: impl FnOnce(&mut SourceSpec)) -> Self {
         let mut plan = self.plan.borrow_mut();
         let topic = plan.nodes[self.node].topic.clone();
+        if plan.nodes.iter().any(|node| node.inputs.contains(&self.node)) {
+            let mistake =
+                format!("`{}` gets its {what} too late: say it before the next step", plan.nodes[self.node].name);
+            plan.mistakes.push(mistake);
+        }
         match plan.sources.iter_mut().find(|source| Some(&source.topic) == topic.as_ref()) {
-            Some(source) => source.event_time = Some(lateness),
+            Some(source) => set(source),
             None => {
-                let mistake = format!("`{}` is no source: event time is a source's", plan.nodes[self.node].name);
+                let mistake = format!("`{}` is no source: {what} is a source's", plan.nodes[self.node].name);
                 plan.mistakes.push(mistake);
             }
         }
