@@ -418,12 +418,15 @@ fn run(job: &Job, happenings: &[Happening]) -> (Vec<Told>, Vec<u64>) {
 
 const CLOSING: u64 = 3_000_000;
 
+/// Numbers by key and start of their window.
+type ByWindow = BTreeMap<(String, i64), Vec<u64>>;
+
 /// What windows of one size must tell: the last result of each, and who was late for all of them.
 fn fixed_oracle(
     happenings: &[Happening],
     disorder: i64,
     (size, every, lateness): (i64, i64, i64),
-) -> (BTreeMap<(String, i64), Vec<u64>>, Vec<u64>) {
+) -> (ByWindow, Vec<u64>) {
     let (mut windows, mut late, mut watermark) = (BTreeMap::<_, Vec<u64>>::new(), Vec::new(), i64::MIN);
     for (number, happening) in (0..).zip(happenings) {
         watermark = watermark.max(happening.at_ms - disorder);

@@ -8,6 +8,7 @@ pub type OpResult = Result<(), OpError>;
 
 /// What to do with the record at hand.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpError {
     /// Take this step back, put the record into the dead letters with this reason, and go on: the record itself is
     /// wrong, and doing it again would not help.

@@ -16,7 +16,8 @@ mod step;
 pub use aggregate::{Aggregate, Count, MergeAggregate};
 pub use context::{BroadcastCtx, Ctx};
 pub use error::{OpError, OpResult};
-pub use event_time::{Announced, Announcement, STAGES, TimeFrom, TimedInput, Watermarks};
+pub use event_time::STAGES;
+pub(crate) use event_time::{Announced, Announcement, TimeFrom, TimedInput, Watermarks};
 pub use output::Output;
 pub use port::{Port, Receiver};
 pub use process::{

@@ -13,6 +13,7 @@ use crate::timer::{Timer, TimerQueue};
 
 /// Where the record at hand was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordMeta {
     /// Full name of its topic.
     pub topic: Arc<str>,
@@ -77,7 +78,7 @@ pub struct Step {
 
 impl Step {
     /// The steps of the task of `partition` among `partitions`.
-    pub fn new(state: TaskState, watermarks: Watermarks, partition: u32, partitions: u32) -> Self {
+    pub(crate) fn new(state: TaskState, watermarks: Watermarks, partition: u32, partitions: u32) -> Self {
         Self {
             state,
             processing_timers: TimerQueue::new(TimeDomain::Processing),

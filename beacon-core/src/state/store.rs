@@ -4,6 +4,7 @@ use super::Change;
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// The disk or the store's files failed; the message names the path.
     #[error("state store: {0}")]

@@ -7,6 +7,7 @@ use super::ChangelogError;
 
 /// What the thread that runs the task has to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TaskError {
     /// An operator asked for another try later: abort, wait, do the records again.
     #[error("{at}: to be tried again: {reason}")]

@@ -44,6 +44,7 @@ impl Node {
 
 /// A topic between two steps of the job, made by the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InternalTopic {
     /// Full name.
     pub name: Arc<str>,
@@ -95,6 +96,7 @@ impl Plan {
 /// All mistakes of a topology at once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the topology of `{application}` cannot be built: {}", .mistakes.join("; "))]
+#[non_exhaustive]
 pub struct BuildErrors {
     /// The application.
     pub application: String,

@@ -25,6 +25,13 @@ pub(super) enum Shape {
     Sink,
 }
 
+/// How a node is drawn.
+enum Form {
+    Topic,
+    Stateful,
+    Plain,
+}
+
 impl Shape {
     fn word(self) -> &'static str {
         match self {
@@ -43,6 +50,16 @@ impl Shape {
             Self::Call => "call",
             Self::Replies => "replies",
             Self::Sink => "sink",
+        }
+    }
+
+    fn form(self) -> Form {
+        match self {
+            Self::Source | Self::Sink | Self::Repartition | Self::Broadcast | Self::Replies => Form::Topic,
+            Self::Process | Self::Connect | Self::Join | Self::Window | Self::Reduce | Self::Aggregate => {
+                Form::Stateful
+            }
+            Self::Stateless | Self::Call | Self::Table | Self::Output => Form::Plain,
         }
     }
 }
@@ -67,6 +84,9 @@ impl Drawing {
             if !inputs.is_empty() {
                 let _ = write!(text, " from {}", inputs.join(", "));
             }
+            if let Some(detail) = &node.detail {
+                let _ = write!(text, " ({detail})");
+            }
             if let Some(topic) = &node.topic {
                 let _ = write!(text, " [{topic}]");
             }
@@ -75,22 +95,40 @@ impl Drawing {
         text
     }
 
+    /// What is said below a node's name.
+    fn remark(node: &Node) -> Option<String> {
+        match node.shape.form() {
+            Form::Topic => node.topic.as_ref().map(ToString::to_string),
+            Form::Stateful => Some(match &node.detail {
+                Some(detail) => format!("{}, {detail}", node.shape.word()),
+                None => node.shape.word().to_owned(),
+            }),
+            Form::Plain => None,
+        }
+    }
+
+    /// The name of the output that an edge into this node is.
+    fn output<'a>(&self, node: &'a Node) -> Option<&'a str> {
+        let operator = &self.nodes[*node.inputs.first()?].name;
+        node.name.strip_prefix(operator.as_str())?.strip_prefix('.').filter(|_| node.shape == Shape::Output)
+    }
+
     pub(super) fn mermaid(&self) -> String {
+        let clean = |text: &str| text.replace('"', "'");
         let mut text = String::from("flowchart LR\n");
         for (id, node) in self.nodes.iter().enumerate() {
-            let label = node.name.replace('"', "'");
-            let _ = match node.shape {
-                Shape::Source | Shape::Sink | Shape::Repartition | Shape::Broadcast | Shape::Replies => {
-                    let topic = node.topic.as_deref().unwrap_or_default().replace('"', "'");
-                    writeln!(text, "  n{id}[(\"{label}<br/><small>{topic}</small>\")]")
-                }
-                Shape::Process | Shape::Connect | Shape::Join | Shape::Window | Shape::Reduce | Shape::Aggregate => {
-                    writeln!(text, "  n{id}[[\"{label}\"]]")
-                }
-                Shape::Stateless | Shape::Call | Shape::Table | Shape::Output => writeln!(text, "  n{id}[\"{label}\"]"),
+            let remark = Self::remark(node).map(|remark| format!("<br/><small>{}</small>", clean(&remark)));
+            let label = clean(&node.name) + remark.as_deref().unwrap_or_default();
+            let _ = match node.shape.form() {
+                Form::Topic => writeln!(text, "  n{id}[(\"{label}\")]"),
+                Form::Stateful => writeln!(text, "  n{id}[[\"{label}\"]]"),
+                Form::Plain => writeln!(text, "  n{id}[\"{label}\"]"),
             };
             for input in &node.inputs {
-                let _ = writeln!(text, "  n{input} --> n{id}");
+                let _ = match self.output(node) {
+                    Some(output) => writeln!(text, "  n{input} -. \"{}\" .-> n{id}", clean(output)),
+                    None => writeln!(text, "  n{input} --> n{id}"),
+                };
             }
         }
         text
@@ -100,15 +138,21 @@ impl Drawing {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let mut text = format!("digraph \"{}\" {{\n  rankdir=LR;\n", quoted(&self.application));
         for (id, node) in self.nodes.iter().enumerate() {
-            let shape = match node.shape {
-                Shape::Source | Shape::Sink | Shape::Repartition | Shape::Broadcast | Shape::Replies => "cylinder",
-                Shape::Process | Shape::Connect | Shape::Join | Shape::Reduce | Shape::Aggregate => "component",
-                Shape::Stateless | Shape::Call | Shape::Table | Shape::Output => "box",
+            let remark = Self::remark(node).map(|remark| format!("\\n{}", quoted(&remark)));
+            let label = quoted(&node.name) + remark.as_deref().unwrap_or_default();
+            let shape = match node.shape.form() {
+                Form::Topic => "cylinder",
+                Form::Stateful => "component",
+                Form::Plain => "box",
             };
-            let topic = node.topic.as_deref().map_or(String::new(), |topic| format!("\\n{}", quoted(topic)));
-            let _ = writeln!(text, "  n{id} [shape={shape}, label=\"{}{topic}\"];", quoted(&node.name));
+            let _ = writeln!(text, "  n{id} [shape={shape}, label=\"{label}\"];");
             for input in &node.inputs {
-                let _ = writeln!(text, "  n{input} -> n{id};");
+                let _ = match self.output(node) {
+                    Some(output) => {
+                        writeln!(text, "  n{input} -> n{id} [style=dashed, label=\"{}\"];", quoted(output))
+                    }
+                    None => writeln!(text, "  n{input} -> n{id};"),
+                };
             }
         }
         text.push_str("}\n");

@@ -73,6 +73,7 @@ impl<V: Codec> Codec for Changed<V> {
 
 /// A topic a job reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceSpec {
     /// The operator's name.
     pub name: String,
