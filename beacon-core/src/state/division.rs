@@ -268,11 +268,12 @@ fn earliest(tasks: Vec<Entries>) -> Entries {
     for task in tasks {
         merged.retain_mut(|(input, time)| {
             let Some((_, other)) = task.iter().find(|(other, _)| other == input) else { return false };
-            // Both were written by this codec. Bytes that it does not know stay: the task that reads them will say so.
-            if let (Ok(own), Ok(theirs)) = (i64::decode(time), i64::decode(other))
-                && theirs < own
-            {
-                time.clone_from(other);
+            // Both were written by this codec: plain times, or such with the mark of an idle input, which holds nobody up.
+            // Bytes that it does not know stay: the task that reads them will say so.
+            match (i64::decode(time), i64::decode(other)) {
+                (Ok(own), Ok(theirs)) if theirs < own => time.clone_from(other),
+                (Err(_), Ok(_)) => time.clone_from(other),
+                _ => {}
             }
             true
         });
