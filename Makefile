@@ -15,7 +15,7 @@ test: ## All tests, with a real Kafka, Prometheus, amtool and mail server. ARGS=
 check: ## Formatting and lints.
 	@bash scripts/check.sh
 
-bench: ## Benchmarks beside librdkafka and Alertmanager; tables and charts into docs/benchmarks.
+bench: ## Benchmarks beside Kafka Streams, librdkafka and Alertmanager; tables and charts into docs/benchmarks.
 	@bash scripts/bench.sh $(ARGS)
 
 setup: ## Only installs what the others need.

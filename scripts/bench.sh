@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Builds what the benchmark starts, in release, and runs it; arguments go to the benchmark (--help tells them).
-#   scripts/bench.sh                 everything, written to docs/benchmarks; what `make bench` does (about 10 minutes)
-#   scripts/bench.sh --quick         a short look that writes nothing
+#   scripts/bench.sh                 everything, written to docs/benchmarks; what `make bench` does. It says first how long
+#                                    it takes: about an hour and a half on two quiet cores
+#   scripts/bench.sh --quick         a short look that writes nothing: some minutes
+#   scripts/bench.sh --only w1,w3 --out docs/benchmarks    parts; the others' figures stay as they are
 #   BENCH_PROFILE=dev scripts/bench.sh --quick    the same from the profile of tests, without a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build
-scripts/setup.sh test
+scripts/setup.sh bench
 . scripts/env.sh
 
 profile=${BENCH_PROFILE:-release}

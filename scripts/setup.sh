@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Installs what a fresh Debian or Ubuntu machine lacks: `setup.sh build` for compiling, `setup.sh test` for all tests.
+# Installs what a fresh Debian or Ubuntu machine lacks: `setup.sh build` for compiling, `setup.sh test` for all tests,
+# `setup.sh bench` for the benchmarks beside Kafka Streams (a Java compiler) on top of that.
 # Says what it installs, uses sudo when not root, does nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-    echo "usage: scripts/setup.sh build|test" >&2
+    echo "usage: scripts/setup.sh build|test|bench" >&2
     exit 2
 }
 [ $# -eq 1 ] || usage
-case $1 in build | test) ;; *) usage ;; esac
+case $1 in build | test | bench) ;; *) usage ;; esac
 
 fail() {
     echo "setup: $*" >&2
@@ -40,7 +41,7 @@ need pkg-config command -v pkg-config
 need zlib1g-dev header zlib.h
 need libc6-dev header stdio.h
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
-if [ "$1" = test ]; then
+if [ "$1" != build ]; then
     need openjdk-17-jre-headless java_17
     need maven command -v mvn
     need prometheus command -v prometheus
@@ -48,6 +49,10 @@ if [ "$1" = test ]; then
     need python3 test -x /usr/bin/python3
     need python3-aiosmtpd aiosmtpd
     need kcat command -v kcat
+fi
+if [ "$1" = bench ]; then
+    need openjdk-17-jdk-headless command -v javac
+    need util-linux command -v taskset
 fi
 
 install() {
@@ -61,7 +66,7 @@ install() {
     local log
     log=$(mktemp)
     # Prometheus and Alertmanager come as daemons; the tests start their own, and nothing else should run.
-    if [ "$1" = test ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    if [ "$1" != build ] && [ ! -e /usr/sbin/policy-rc.d ]; then
         # shellcheck disable=SC2064  # the array is to be expanded now
         trap "${root[*]} rm -f /usr/sbin/policy-rc.d" EXIT
         printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
@@ -79,7 +84,10 @@ install() {
 [ ${#missing[@]} -eq 0 ] || install "$1"
 command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] ||
     fail "cargo is missing; install Rust from https://rustup.rs, then try again"
-if [ "$1" = test ]; then
+if [ "$1" != build ]; then
     java_17 || fail "java is older than 17 although openjdk-17-jre-headless is installed; choose it by 'update-alternatives --config java'"
     scripts/kafka-jars.sh
+fi
+if [ "$1" = bench ]; then
+    scripts/kafka-streams.sh
 fi

@@ -1,11 +1,13 @@
-//! A plain transactional copy from topic to topic on librdkafka: the yardstick for the engine's copy benchmark.
+//! A plain transactional copy from topic to topic on librdkafka: the ceiling in the benchmarks of `bench/kafka-streams`.
 //!
 //! No engine, no state, no log contract: a batch of what is there, sends, and a raw commit every `COMMIT_MS`. It uses
 //! everything librdkafka offers for speed, and nothing a careful program would add: it dies at the first error.
 //!
-//! Environment: `KAFKA_BOOTSTRAP_SERVERS`, `IN_TOPIC`, `OUT_TOPIC` (made before, of equal partition count), `GROUP_ID`
-//! and `COMMIT_MS` (default 100). Each record is copied to the partition it came from. Runs until SIGTERM; prints
-//! `STATE RUNNING <epoch ms>` at its assignment and every five seconds what it did.
+//! Environment: `KAFKA_BOOTSTRAP_SERVERS`, `IN_TOPIC`, `OUT_TOPIC` (made before, of equal partition count), `GROUP_ID`,
+//! `COMMIT_MS` (default 100) and `WORKLOAD`: `w1` (the default) copies each record to the partition it came from, `w4`
+//! sends the first 16 bytes of its value and how many records of its key came so far, a count that is kept in memory only
+//! and ends with the process. Runs until SIGTERM; prints `STATE RUNNING <epoch ms>` at its assignment and every five
+//! seconds what it did.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -25,6 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (input, output) = (variable("IN_TOPIC")?, variable("OUT_TOPIC")?);
     let group = variable("GROUP_ID")?;
     let interval = Duration::from_millis(variable("COMMIT_MS").unwrap_or_else(|_| "100".into()).parse()?);
+    let counting = match variable("WORKLOAD").unwrap_or_else(|_| "w1".into()).as_str() {
+        "w1" => false,
+        "w4" => true,
+        other => return Err(format!("WORKLOAD is {other}: without state there are only w1 and w4").into()),
+    };
     let mut common = ClientConfig::new();
     common.set("bootstrap.servers", variable("KAFKA_BOOTSTRAP_SERVERS")?);
 
@@ -48,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .create()?;
     consumer.subscribe(&[&input])?;
     join(&consumer)?;
-    Copy::new(&consumer, &producer, input, &output)?.run(interval)
+    Copy::new(&consumer, &producer, input, &output, counting)?.run(interval)
 }
 
 /// Polls until there is an assignment, which the safe crate answers inside of its own poll. Later rebalances are not
@@ -75,6 +82,8 @@ struct Copy<'a> {
     input: String,
     /// Next offsets to read, of what was copied since the last commit.
     positions: HashMap<i32, i64>,
+    /// Records of each key so far, if they are counted.
+    counts: Option<HashMap<Vec<u8>, u64>>,
     copied: u64,
     commits: Vec<Duration>,
 }
@@ -85,6 +94,7 @@ impl<'a> Copy<'a> {
         producer: &'a BaseProducer,
         input: String,
         output: &str,
+        counting: bool,
     ) -> Result<Self, Box<dyn Error>> {
         let name = CString::new(output)?;
         // SAFETY: both clients are alive; queue and topic handle are used while they are, and left to the exit.
@@ -94,7 +104,8 @@ impl<'a> Copy<'a> {
                 sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()),
             )
         };
-        Ok(Self { consumer, producer, queue, target, input, positions: HashMap::new(), copied: 0, commits: Vec::new() })
+        let (positions, counts) = (HashMap::new(), counting.then(HashMap::new));
+        Ok(Self { consumer, producer, queue, target, input, positions, counts, copied: 0, commits: Vec::new() })
     }
 
     fn run(mut self, interval: Duration) -> Result<(), Box<dyn Error>> {
@@ -145,12 +156,32 @@ impl<'a> Copy<'a> {
                 sys::rd_kafka_message_destroy(message);
                 return Err(format!("reading: {code}").into());
             }
+            let mut counted = [0_u8; 24];
+            let (payload, length) = match &mut self.counts {
+                None => (record.payload, record.len),
+                Some(_) if record.key.is_null() || record.payload.is_null() => {
+                    return Err("a record of w4 has key and value".into());
+                }
+                Some(counts) => {
+                    let key = std::slice::from_raw_parts(record.key.cast::<u8>(), record.key_len);
+                    let value = std::slice::from_raw_parts(record.payload.cast::<u8>(), record.len);
+                    let head = value.first_chunk::<16>().ok_or("a value of w4 has at least 16 bytes")?;
+                    if !counts.contains_key(key) {
+                        counts.insert(key.to_vec(), 0);
+                    }
+                    let count = counts.get_mut(key).ok_or("inserted above")?;
+                    *count += 1;
+                    counted[..16].copy_from_slice(head);
+                    counted[16..].copy_from_slice(&count.to_be_bytes());
+                    (counted.as_mut_ptr().cast(), counted.len())
+                }
+            };
             while sys::rd_kafka_produce(
                 self.target,
                 record.partition,
                 sys::RD_KAFKA_MSG_F_COPY,
-                record.payload,
-                record.len,
+                payload,
+                length,
                 record.key,
                 record.key_len,
                 ptr::null_mut(),

@@ -32,10 +32,18 @@ pub struct Machine {
 impl Machine {
     /// Asks around; what does not answer is `unknown`.
     pub fn look(broker: &Broker) -> Self {
-        let unknown = || "unknown".to_owned();
+        let mut machine = Self::without_broker();
+        let version = broker.version().unwrap_or_else(|| "unknown".to_owned());
+        machine.versions.push(("Kafka", version));
         let alertmanager = binaries::installed("prometheus-alertmanager", "prometheus-alertmanager");
         let said = said(Command::new(alertmanager).arg("--version"));
-        let alertmanager = said.and_then(|said| said.split_whitespace().nth(2).map(str::to_owned));
+        let version = said.and_then(|said| said.split_whitespace().nth(2).map(str::to_owned));
+        machine.versions.push(("Alertmanager", version.unwrap_or_else(|| "unknown".to_owned())));
+        machine
+    }
+
+    fn without_broker() -> Self {
+        let unknown = || "unknown".to_owned();
         let commit = self::said(Command::new("git").args(["describe", "--always", "--dirty"]));
         let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
         let beacon = format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_else(unknown));
@@ -50,14 +58,29 @@ impl Machine {
             kernel: self::said(Command::new("uname").arg("-r")).unwrap_or_else(unknown),
             versions: vec![
                 ("Beacon", beacon),
-                ("Alertmanager", alertmanager.unwrap_or_else(unknown)),
-                ("Kafka", broker.version().unwrap_or_else(unknown)),
                 ("librdkafka", librdkafka),
                 ("Rust", self::said(Command::new("rustc").arg("--version")).unwrap_or_else(unknown)),
             ],
             profile: if cfg!(debug_assertions) { "dev" } else { "release" },
         }
     }
+}
+
+/// When and where, and the command, in one line.
+pub fn line_of(command: &str) -> String {
+    let machine = Machine::without_broker();
+    let versions: Vec<_> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    format!(
+        "{}, `{command}` ({} build), {} cores of {}, {} GB, {}, Linux {}; {}",
+        machine.date,
+        machine.profile,
+        machine.cores,
+        machine.processor,
+        machine.memory_gib,
+        machine.system,
+        machine.kernel,
+        versions.join(", "),
+    )
 }
 
 /// The machine's load over the last minute: what others were doing meanwhile, and we.

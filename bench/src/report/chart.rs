@@ -90,7 +90,8 @@ fn bar(measure: &Measure, y: f64) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// Text as SVG wants it.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -2,46 +2,18 @@
 
 use super::{Aim, Better, Measure, Results};
 use crate::alerts::{Intake, Phase, System};
-use crate::copy::{Copier, Run};
 
-const COPY: &str = "Exactly-once copy, 100 B records, 8 partitions, Kafka";
 const COMMIT: &str = "A commit with next to nothing in it";
 const INTAKE: &str = "Alerts taken in, durable when answered";
 const MEMORY: &str = "Memory of an active alert, and CPU at rest";
 const NOTIFICATION: &str = "From the post of an alert to its webhook, group_wait 0";
 
 pub(super) fn all(results: &Results) -> Vec<Measure> {
-    let mut measures = copy(&results.copies);
-    measures.extend(commit(results));
+    let mut measures = commit(results);
     measures.extend(intake(&results.intakes));
     measures.extend(memory(&results.intakes));
     measures.extend(notification(results));
     measures
-}
-
-/// Of several runs.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-fn copy(runs: &[Run]) -> Vec<Measure> {
-    const PLAIN: &str = "plain librdkafka";
-    let of = |copier: Copier, figure: fn(&Run) -> Option<f64>| {
-        median(runs.iter().filter(|run| run.copier == copier).filter_map(figure).collect())
-    };
-    let row = |what: &str, unit, figure: fn(&Run) -> Option<f64>, better| {
-        let measure = Measure::new(COPY, what, unit, of(Copier::Engine, figure)?);
-        Some(measure.beside(PLAIN, of(Copier::Plain, figure)?, better))
-    };
-    let judged = |measure: Option<Measure>| measure.map(|measure| measure.aims(Aim::Ratio(0.5)));
-    let rows = [
-        judged(row("CPU of the program", "s per million", |run| Some(run.cpu_steady), Better::Less)),
-        judged(row("rate", "records/s", |run| Some(run.rate), Better::More)),
-        row("CPU of the broker", "s per million", |run| run.broker_cpu, Better::Less),
-        row("peak memory", "MB", |run| Some(run.peak_memory as f64 / 1e6), Better::Less),
-    ];
-    rows.into_iter().flatten().collect()
 }
 
 fn commit(results: &Results) -> Vec<Measure> {
@@ -119,28 +91,4 @@ fn notification(results: &Results) -> Vec<Measure> {
         measures.push(last.beside(ALERTMANAGER, theirs.arrival.p99, Better::Less));
     }
     measures
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(copier: Copier, cpu_steady: f64, rate: f64) -> Run {
-        Run { copier, cpu_whole: 9.0, cpu_steady, rate, broker_cpu: None, peak_memory: 1 }
-    }
-
-    #[test]
-    fn copies_are_compared_by_their_medians() {
-        let runs = [
-            run(Copier::Plain, 1.0, 100.0),
-            run(Copier::Engine, 4.0, 40.0),
-            run(Copier::Plain, 1.5, 100.0),
-            run(Copier::Engine, 3.0, 60.0),
-            run(Copier::Plain, 9.0, 100.0),
-            run(Copier::Engine, 2.0, 50.0),
-        ];
-        let measures = copy(&runs);
-        assert_eq!(measures.iter().map(|measure| measure.ratio).take(2).collect::<Vec<_>>(), [Some(0.5), Some(0.5)]);
-        assert!(measures.iter().all(|measure| measure.what != "CPU of the broker"), "it was not measured");
-    }
 }

@@ -5,15 +5,14 @@ mod markdown;
 mod measures;
 mod table;
 
-pub use chart::chart;
-pub use markdown::markdown;
+pub use chart::{chart, escape};
+pub use markdown::{markdown, row};
 pub use table::table;
 
 use serde::Serialize;
 
 use crate::alerts::{Intake, Notification};
 use crate::commit::Commit;
-use crate::copy::Run;
 use crate::machine::Machine;
 
 /// Everything of one run of the benchmark, as it is written to `results.json`.
@@ -28,8 +27,6 @@ pub struct Results {
     pub load: Vec<(&'static str, f64)>,
     /// The figures that people look at.
     pub measures: Vec<Measure>,
-    /// Each copy.
-    pub copies: Vec<Run>,
     /// Each kind of commit.
     pub commits: Vec<Commit>,
     /// Each system under load.
@@ -103,12 +100,12 @@ pub enum Better {
 
 impl Measure {
     /// A figure alone.
-    fn new(section: &'static str, what: impl Into<String>, unit: &'static str, beacon: f64) -> Self {
+    pub fn new(section: &'static str, what: impl Into<String>, unit: &'static str, beacon: f64) -> Self {
         Self { section, what: what.into(), unit, beacon, yardstick: None, ratio: None, aim: None }
     }
 
     /// Puts a yardstick beside it.
-    fn beside(mut self, name: &'static str, value: f64, better: Better) -> Self {
+    pub fn beside(mut self, name: &'static str, value: f64, better: Better) -> Self {
         let ratio = match better {
             Better::More => self.beacon / value,
             Better::Less => value / self.beacon,
@@ -119,7 +116,7 @@ impl Measure {
     }
 
     /// Judges it.
-    fn aims(mut self, aim: Aim) -> Self {
+    pub fn aims(mut self, aim: Aim) -> Self {
         let missed_by = match aim {
             Aim::Ratio(wanted) => {
                 self.ratio.map_or(Some(1.0), |ratio| (ratio < wanted).then_some(1.0 - ratio / wanted))
