@@ -1,7 +1,7 @@
 # Beacon. `make run` and `make test` do everything on a fresh Debian or Ubuntu machine with git, make and rustup's cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench setup
+.PHONY: help run test check bench setup simulate
 
 help: ## Shows this.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -17,6 +17,9 @@ check: ## Formatting and lints.
 
 bench: ## Benchmarks beside Kafka Streams, librdkafka and Alertmanager; tables and charts into docs/benchmarks.
 	@bash scripts/bench.sh $(ARGS)
+
+simulate: ## The engine under simulation, any number of seeds: SEEDS=0..20000.
+	@bash scripts/simulate.sh $(SEEDS)
 
 setup: ## Only installs what the others need.
 	@bash scripts/setup.sh test

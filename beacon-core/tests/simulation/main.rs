@@ -5,6 +5,7 @@
 mod job;
 mod watch;
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use beacon_core::testing::simulation::{Fault, Faults, Summary};
@@ -36,7 +37,9 @@ fn run(lane: u64) -> Summary {
     };
     let seconds = started.elapsed().as_secs_f64();
     let rate = summary.steps as f64 / seconds;
-    println!("simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s");
+    // Not `println!`, which the test harness keeps to itself when all is well: CI shall show the count.
+    writeln!(std::io::stderr(), "simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s")
+        .expect("standard error takes a line");
     assert_eq!(summary.seeds, seeds.end - seeds.start);
     summary
 }

@@ -251,3 +251,16 @@ fn poll(coordinator: &mut Coordinator, beliefs: &mut Beliefs, member: MemberId, 
         News::Nothing { .. } => {}
     }
 }
+
+#[test]
+fn members_that_died_are_expelled_although_nobody_waits_for_them() {
+    let mut coordinator = Coordinator::default();
+    let dead = join(&mut coordinator, "dead", seconds(0));
+    let alive = join(&mut coordinator, "alive", seconds(0));
+    assigned(&mut coordinator, dead, seconds(0));
+    assert!(coordinator.expel_silent(seconds(1)).is_empty(), "not before its time-out");
+    coordinator.poll(alive, seconds(3600));
+    coordinator.expel_silent(seconds(3600));
+    assert_eq!(coordinator.begin_commit(dead, []), Err(Refusal::Expelled));
+    assert_eq!(coordinator.begin_commit(alive, []), Ok(()), "it has just polled");
+}
