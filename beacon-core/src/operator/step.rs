@@ -280,6 +280,28 @@ impl Step {
     pub(crate) fn announcements(&mut self) -> Result<Vec<Announcement>, StateError> {
         self.watermarks.announcements(&self.state, self.partition)
     }
+
+    /// The commit went through.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn committed(&mut self) -> Result<(), StateError> {
+        self.state.apply()?;
+        self.processing_timers.committed();
+        self.event_timers.iter_mut().for_each(TimerQueue::committed);
+        Ok(())
+    }
+
+    /// State was replaced below, as by a restore: nothing that was known of it holds.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn reload(&mut self) -> Result<(), StateError> {
+        self.drop_pending();
+        self.processing_timers.reload();
+        self.event_timers.iter_mut().for_each(TimerQueue::reload);
+        self.recall_event_time()
+    }
 }
 
 fn call_key(operator: u32, key: &[u8], id: &[u8]) -> Vec<u8> {

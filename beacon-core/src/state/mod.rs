@@ -1,6 +1,6 @@
-//! Keyed state of one task: typed handles over an overlay over a store of committed bytes.
+//! Keyed state of one task: typed handles over pending writes over a store of committed bytes.
 //!
-//! A step reads through the overlay and writes into it; the store holds committed state only and changes in one write
+//! A step reads through its pending writes; the store holds committed state only and changes in one write
 //! per commit. What it deliberately does not do: it knows no log and no commit, and never decides when to write.
 //!
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
@@ -13,13 +13,13 @@ pub mod layout;
 mod list;
 mod map;
 mod memory;
-mod overlay;
 mod registry;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 mod scope;
 mod shared;
 mod store;
+mod table;
 mod task_state;
 mod value;
 
@@ -28,11 +28,10 @@ pub use expiry::{Expiries, Ttl};
 pub use list::{ListIter, ListState};
 pub use map::{MapIter, MapState};
 pub use memory::MemoryStore;
-pub use overlay::Change;
 pub use registry::{Expiring, Registry, StoreKind, StoreSpec};
 pub(crate) use scope::sealed;
 pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
 pub use shared::{SharedMap, SharedValue};
-pub use store::{Entry, StateError, Store};
+pub use store::{Change, Entry, StateError, Store};
 pub use task_state::{Entries, TaskState};
 pub use value::Value;

@@ -1,6 +1,13 @@
 //! The store contract: an ordered map of bytes that is written once per commit.
 
-use super::Change;
+/// One write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Key, value.
+    Put(&'a [u8], &'a [u8]),
+    /// Key.
+    Delete(&'a [u8]),
+}
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -1,39 +1,73 @@
-//! The state of one task: committed store below, pending overlay above.
+//! The state of one task: committed store below, pending writes and a cache above.
 
-use super::overlay::{Change, Overlay};
-use super::{Entry, StateError, Store, layout};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::table::{Table, Write};
+use super::{Change, Entry, StateError, Store, layout};
 
 /// Keys with their values, in key order.
 pub type Entries = Vec<Entry>;
 
+/// What a task keeps in memory of its committed state, in bytes: entries it read or wrote lately.
+pub const CACHE_BYTES: usize = 4 << 20;
+
+/// Pending writes that a scan looks at in one go.
+const PAGE: usize = 64;
+
 /// Reads merge pending writes over committed ones; writes stay pending until [`TaskState::apply`].
+///
+/// All writes to the store go through here, so that what is cached is what is stored.
 pub struct TaskState {
     store: Box<dyn Store>,
-    overlay: Overlay,
+    /// Borrowed for single looks only, never while a visitor runs: a visitor may read.
+    table: RefCell<Table>,
 }
 
 impl TaskState {
     /// State over a store of committed bytes.
     pub fn new(store: Box<dyn Store>) -> Self {
-        Self { store, overlay: Overlay::default() }
+        Self::with_cache(store, CACHE_BYTES)
+    }
+
+    /// State over a store, with a cache of about `cache_bytes` over it; more saves reads.
+    pub fn with_cache(store: Box<dyn Store>, cache_bytes: usize) -> Self {
+        Self { store, table: RefCell::new(Table::new(cache_bytes)) }
     }
 
     /// The value at `key`, pending writes included.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        match self.overlay.get(key) {
-            Some(pending) => Ok(pending.clone()),
-            None => self.store.get(key),
+        self.read(key, |value| value.map(<[u8]>::to_vec))
+    }
+
+    /// Hands the value at `key`, pending writes included, to `look`, without a copy.
+    ///
+    /// `look` must not read state itself: it is for decoding.
+    pub(crate) fn read<R>(&self, key: &[u8], look: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, StateError> {
+        if let Some(current) = self.table.borrow_mut().get(key) {
+            return Ok(look(current));
         }
+        let value = self.store.get(key)?;
+        let seen = look(value.as_deref());
+        self.table.borrow_mut().learn(key, value);
+        Ok(seen)
     }
 
     /// Sets the value at `key`.
-    pub fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        self.overlay.set(key, Some(value));
+    pub fn put(&mut self, key: &[u8], value: impl Into<Box<[u8]>>) {
+        self.table.get_mut().put(key, value.into());
+    }
+
+    /// Sets the value at `key`, where the store has none: a delete before the next commit then leaves no trace.
+    ///
+    /// The caller knows it from an entry that this one is derived from.
+    pub(crate) fn put_new(&mut self, key: &[u8], value: impl Into<Box<[u8]>>) {
+        self.table.get_mut().put_new(key, value.into());
     }
 
     /// Removes the value at `key`.
     pub fn delete(&mut self, key: &[u8]) {
-        self.overlay.set(key, None);
+        self.table.get_mut().delete(key);
     }
 
     /// Visits entries from `from` (inclusive) to `to` (exclusive) in key order, pending writes included, until the
@@ -44,21 +78,19 @@ impl TaskState {
         to: Option<&[u8]>,
         visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StateError> {
-        let mut pending = self.overlay.range(from, to).peekable();
+        let mut pending = PendingWrites::new(&self.table, from, to).peekable();
         let mut go_on = true;
         self.store.scan(from, to, &mut |key, value| {
-            while let Some((pending_key, pending_value)) =
-                pending.next_if(|(pending_key, _)| pending_key.as_slice() < key)
-            {
+            while let Some((pending_key, pending_value)) = pending.next_if(|(pending_key, _)| **pending_key < *key) {
                 if let Some(pending_value) = pending_value {
-                    go_on = visitor(pending_key, pending_value);
+                    go_on = visitor(&pending_key, &pending_value);
                     if !go_on {
                         return false;
                     }
                 }
             }
-            go_on = match pending.next_if(|(pending_key, _)| pending_key.as_slice() == key) {
-                Some((_, Some(pending_value))) => visitor(key, pending_value),
+            go_on = match pending.next_if(|(pending_key, _)| **pending_key == *key) {
+                Some((_, Some(pending_value))) => visitor(key, &pending_value),
                 Some((_, None)) => true,
                 None => visitor(key, value),
             };
@@ -67,7 +99,7 @@ impl TaskState {
         if go_on {
             for (key, value) in pending {
                 if let Some(value) = value
-                    && !visitor(key, value)
+                    && !visitor(&key, &value)
                 {
                     break;
                 }
@@ -81,13 +113,13 @@ impl TaskState {
         let mut to = to.map(<[u8]>::to_vec);
         loop {
             let committed = self.store.last(from, to.as_deref())?;
-            let pending = self.overlay.range(from, to.as_deref()).next_back();
+            let pending = self.table.borrow_mut().last_pending(from, to.as_deref());
             match (committed, pending) {
                 (committed, None) => return Ok(committed),
-                (Some(committed), Some((key, _))) if committed.0 > *key => return Ok(Some(committed)),
-                (_, Some((key, Some(value)))) => return Ok(Some((key.clone(), value.clone()))),
+                (Some(committed), Some((key, _))) if *committed.0 > *key => return Ok(Some(committed)),
+                (_, Some((key, Some(value)))) => return Ok(Some((key.to_vec(), value.into_vec()))),
                 // A pending delete: it may stand for a committed entry, which is then no more.
-                (_, Some((key, None))) => to = Some(key.clone()),
+                (_, Some((key, None))) => to = Some(key.to_vec()),
             }
         }
     }
@@ -109,27 +141,27 @@ impl TaskState {
 
     /// The writes of the current step become part of the next commit.
     pub fn keep_step(&mut self) {
-        self.overlay.keep_step();
+        self.table.get_mut().keep_step();
     }
 
     /// Takes back the writes of the current step.
     pub fn undo_step(&mut self) {
-        self.overlay.undo_step();
+        self.table.get_mut().undo_step();
     }
 
     /// Whether anything is pending.
     pub fn is_dirty(&self) -> bool {
-        !self.overlay.is_empty()
+        !self.table.borrow().is_clean()
     }
 
     /// Bytes of pending keys and values.
     pub fn pending_bytes(&self) -> usize {
-        self.overlay.bytes()
+        self.table.borrow().pending_bytes()
     }
 
     /// Pending writes that belong into the changelog, each key once, in key order.
-    pub fn logged_changes(&self) -> impl Iterator<Item = Change<'_>> {
-        self.overlay.changes().filter(|change| {
+    pub fn logged_changes(&mut self) -> impl Iterator<Item = Change<'_>> {
+        self.table.get_mut().changes().filter(|change| {
             let (Change::Put(key, _) | Change::Delete(key)) = change;
             layout::is_logged(key)
         })
@@ -140,21 +172,57 @@ impl TaskState {
     /// # Errors
     /// The store's; pending writes then stay pending. They are safe in the log: drop the task and restore it.
     pub fn apply(&mut self) -> Result<(), StateError> {
-        if self.is_dirty() {
-            self.store.write(&mut self.overlay.changes())?;
-            self.overlay.clear();
+        let table = self.table.get_mut();
+        if !table.is_clean() {
+            self.store.write(&mut table.changes())?;
         }
+        table.settle();
         Ok(())
     }
 
     /// Forgets pending writes.
     pub fn drop_pending(&mut self) {
-        self.overlay.clear();
+        self.table.get_mut().discard();
     }
 
     /// Makes committed state survive a crash of the machine.
     pub fn flush(&mut self) -> Result<(), StateError> {
         self.store.flush()
+    }
+}
+
+/// Pending writes of a range, a page at a time, so that the table is free between two looks.
+struct PendingWrites<'a> {
+    table: &'a RefCell<Table>,
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+    page: std::vec::IntoIter<Write>,
+    /// The last key of the page: the next one goes on behind it.
+    last: Option<Rc<[u8]>>,
+    /// There may be a next page.
+    more: bool,
+}
+
+impl<'a> PendingWrites<'a> {
+    fn new(table: &'a RefCell<Table>, from: &[u8], to: Option<&[u8]>) -> Self {
+        let more = !table.borrow().is_clean();
+        let page = Vec::new().into_iter();
+        Self { table, from: from.to_vec(), to: to.map(<[u8]>::to_vec), page, last: None, more }
+    }
+}
+
+impl Iterator for PendingWrites<'_> {
+    type Item = Write;
+
+    fn next(&mut self) -> Option<Write> {
+        if self.page.as_slice().is_empty() && self.more {
+            let (from, after) = (self.last.as_deref().unwrap_or(&self.from), self.last.is_some());
+            let page = self.table.borrow_mut().pending_page(from, after, self.to.as_deref(), PAGE);
+            self.more = page.len() == PAGE;
+            self.last = page.last().map(|(key, _)| Rc::clone(key));
+            self.page = page.into_iter();
+        }
+        self.page.next()
     }
 }
 
@@ -167,55 +235,160 @@ mod tests {
     use super::*;
     use crate::state::MemoryStore;
 
+    type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// Keys are of operators' state and of a derived index.
+    const SPACES: [u8; 2] = [layout::KEYED, layout::TIMER_INDEX];
+
     #[derive(Clone, Debug)]
     enum Action {
-        Put(u8, u8),
-        Delete(u8),
+        Put(Vec<u8>, u8),
+        /// An entry that the store has not, by what the others say.
+        PutNew(Vec<u8>, u8),
+        Delete(Vec<u8>),
+        Get(Vec<u8>),
+        Scan(Vec<u8>, Vec<u8>, usize),
+        Last(Vec<u8>, Vec<u8>),
         Keep,
         Undo,
         Apply,
         Drop,
     }
 
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        (0..SPACES.len(), 0u8..12, 0usize..3).prop_map(|(space, key, zeros)| {
+            let mut bytes = vec![SPACES[space], key];
+            bytes.resize(2 + zeros, 0);
+            bytes
+        })
+    }
+
     fn action() -> impl Strategy<Value = Action> {
         prop_oneof![
-            4 => (0u8..8, any::<u8>()).prop_map(|(key, value)| Action::Put(key, value)),
-            2 => (0u8..8).prop_map(Action::Delete),
-            1 => Just(Action::Keep),
-            1 => Just(Action::Undo),
-            1 => Just(Action::Apply),
+            6 => (key(), 0u8..3).prop_map(|(key, value)| Action::Put(key, value)),
+            2 => (key(), 0u8..3).prop_map(|(key, value)| Action::PutNew(key, value)),
+            4 => key().prop_map(Action::Delete),
+            3 => key().prop_map(Action::Get),
+            2 => (key(), key(), 0usize..6).prop_map(|(from, to, limit)| Action::Scan(from, to, limit)),
+            2 => (key(), key()).prop_map(|(from, to)| Action::Last(from, to)),
+            2 => Just(Action::Keep),
+            2 => Just(Action::Undo),
+            2 => Just(Action::Apply),
             1 => Just(Action::Drop),
         ]
     }
 
+    fn all(scan: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError>) -> Model {
+        let mut found = Model::new();
+        scan(&mut |key, value| found.insert(key.to_vec(), value.to_vec()).is_none()).expect("memory");
+        found
+    }
+
     proptest! {
-        /// Three plain maps say what committed, kept and stepping state must look like.
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Three plain maps say what committed, kept and stepping state must look like, however small the cache.
         #[test]
-        fn the_overlay_behaves_like_a_map(actions in proptest::collection::vec(action(), 0..60)) {
-            let mut state = TaskState::new(Box::new(MemoryStore::default()));
-            let mut committed = BTreeMap::new();
-            let mut kept = BTreeMap::new();
-            let mut now = BTreeMap::new();
+        fn pending_writes_and_cache_behave_like_a_map(
+            actions in proptest::collection::vec(action(), 0..120),
+            cache_bytes in prop_oneof![Just(0usize), Just(500), Just(1500), Just(CACHE_BYTES)],
+        ) {
+            let mut state = TaskState::with_cache(Box::new(MemoryStore::default()), cache_bytes);
+            let (mut committed, mut kept, mut now) = (Model::new(), Model::new(), Model::new());
             for action in actions {
                 match action {
-                    Action::Put(key, value) => { state.put(&[key], vec![value]); now.insert(vec![key], vec![value]); }
-                    Action::Delete(key) => { state.delete(&[key]); now.remove(&vec![key]); }
+                    Action::Put(key, value) => { state.put(&key, vec![value]); now.insert(key, vec![value]); }
+                    Action::PutNew(key, value) if !committed.contains_key(&key) => {
+                        state.put_new(&key, vec![value]);
+                        now.insert(key, vec![value]);
+                    }
+                    Action::PutNew(..) => {}
+                    Action::Delete(key) => { state.delete(&key); now.remove(&key); }
+                    Action::Get(key) => prop_assert_eq!(state.get(&key).expect("memory"), now.get(&key).cloned()),
+                    Action::Scan(from, to, limit) => {
+                        let mut seen = Vec::new();
+                        state.scan(&from, Some(&to), &mut |key, value| {
+                            // A visitor may read.
+                            assert_eq!(state.get(key).expect("memory").as_deref(), Some(value));
+                            seen.push((key.to_vec(), value.to_vec()));
+                            seen.len() < limit
+                        }).expect("memory");
+                        let range = now.iter().filter(|(key, _)| (&from..&to).contains(key));
+                        let expected: Vec<_> = range.take(limit.max(1)).map(|(k, v)| (k.clone(), v.clone())).collect();
+                        prop_assert_eq!(seen, expected);
+                    }
+                    Action::Last(from, to) => {
+                        let expected = now.iter().rfind(|(key, _)| (&from..&to).contains(key));
+                        let expected = expected.map(|(key, value)| (key.clone(), value.clone()));
+                        prop_assert_eq!(state.last(&from, Some(&to)).expect("memory"), expected);
+                    }
                     Action::Keep => { state.keep_step(); kept = now.clone(); }
                     Action::Undo => { state.undo_step(); now = kept.clone(); }
                     Action::Apply => {
                         state.keep_step();
+                        let mut replayed = committed.clone();
+                        let mut last = Vec::new();
+                        for change in state.logged_changes() {
+                            let (Change::Put(key, _) | Change::Delete(key)) = change;
+                            prop_assert!(last.as_slice() < key, "in order, each once");
+                            last = key.to_vec();
+                            match change {
+                                Change::Put(key, value) => { replayed.insert(key.to_vec(), value.to_vec()); }
+                                Change::Delete(key) => { replayed.remove(key); }
+                            }
+                        }
+                        prop_assert!(replayed.iter().eq(now.iter())
+                            || replayed.iter().filter(|(key, _)| layout::is_logged(key))
+                                .eq(now.iter().filter(|(key, _)| layout::is_logged(key))));
                         state.apply().expect("memory");
+                        prop_assert!(!state.is_dirty() && state.pending_bytes() == 0);
+                        prop_assert_eq!(&all(|visitor| state.store.scan(&[], None, visitor)), &now);
                         committed = now.clone();
                         kept = now.clone();
                     }
                     Action::Drop => { state.drop_pending(); now = committed.clone(); kept = committed.clone(); }
                 }
-                let seen: BTreeMap<_, _> = state.entries(&[]).expect("memory").into_iter().collect();
-                prop_assert_eq!(&seen, &now);
-                for key in 0..8u8 {
-                    prop_assert_eq!(state.get(&[key]).expect("memory"), now.get(&vec![key]).cloned());
+                prop_assert_eq!(&all(|visitor| state.scan(&[], None, visitor)), &now);
+            }
+            for space in SPACES {
+                for number in 0..12u8 {
+                    let key = [space, number];
+                    prop_assert_eq!(state.get(&key).expect("memory"), now.get(key.as_slice()).cloned());
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_commit_undoes_itself_is_neither_logged_nor_stored() {
+        let mut state = TaskState::new(Box::new(MemoryStore::default()));
+        assert_eq!(state.get(b"\x10key").expect("memory"), None);
+        state.put(b"\x10key", vec![1]);
+        state.put_new(b"\xf1index", vec![]);
+        state.keep_step();
+        assert!(state.is_dirty());
+        state.delete(b"\x10key");
+        state.delete(b"\xf1index");
+        state.keep_step();
+        assert!(!state.is_dirty());
+        assert_eq!(state.logged_changes().count(), 0);
+    }
+
+    #[test]
+    fn the_cache_keeps_what_is_used_and_stays_within_its_bytes() {
+        let mut state = TaskState::with_cache(Box::new(MemoryStore::default()), 20_000);
+        let key = |number: u32| [&[layout::KEYED], number.to_be_bytes().as_slice()].concat();
+        for number in 0..1_000 {
+            state.put(&key(number), vec![7; 20]);
+            state.get(&key(3)).expect("memory");
+            if number % 10 == 9 {
+                state.keep_step();
+                state.apply().expect("memory");
+            }
+        }
+        let table = state.table.get_mut();
+        assert!((10_000..=20_000).contains(&table.held_bytes()), "{}", table.held_bytes());
+        assert!(table.get(&key(3)).is_some(), "used all the time");
+        assert!(table.get(&key(100)).is_none(), "used once, long ago");
     }
 }

@@ -1,6 +1,6 @@
 //! How far each input of a task has been read.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::log::{Offset, TopicPartition};
 use crate::planted::{self, Planted};
@@ -8,23 +8,39 @@ use crate::planted::{self, Planted};
 /// Next offsets, and which of them moved since the last commit.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
-    next: BTreeMap<TopicPartition, Offset>,
-    committed: BTreeMap<TopicPartition, Offset>,
+    /// In the order of their partitions; a task has a few, and walking them is cheaper than comparing names.
+    inputs: Vec<Input>,
     /// Records were processed since the last commit.
     moved: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Input {
+    partition: TopicPartition,
+    next: Offset,
+    committed: Offset,
 }
 
 impl Positions {
     /// An input that will be read from `offset`.
     pub fn assign(&mut self, partition: TopicPartition, offset: Offset) {
-        self.next.insert(partition.clone(), offset);
-        self.committed.insert(partition, offset);
+        let place = self.inputs.partition_point(|input| input.partition < partition);
+        let input = Input { partition, next: offset, committed: offset };
+        match self.inputs.get_mut(place).filter(|known| known.partition == input.partition) {
+            Some(known) => *known = input,
+            None => self.inputs.insert(place, input),
+        }
     }
 
-    /// The record at `offset` was processed.
-    pub fn advance(&mut self, partition: &TopicPartition, offset: Offset) {
-        if let Some(next) = self.next.get_mut(partition) {
-            *next = offset + 1;
+    fn find(&mut self, topic: &Arc<str>, partition: u32) -> Option<&mut Input> {
+        let same = |known: &TopicPartition| Arc::ptr_eq(&known.topic, topic) || known.topic == *topic;
+        self.inputs.iter_mut().find(|input| input.partition.partition == partition && same(&input.partition))
+    }
+
+    /// The record at `offset` of this partition was processed.
+    pub fn advance(&mut self, topic: &Arc<str>, partition: u32, offset: Offset) {
+        if let Some(input) = self.find(topic, partition) {
+            input.next = offset + 1;
             self.moved = true;
         }
     }
@@ -32,32 +48,28 @@ impl Positions {
     /// There is no record before `end` any more: Kafka's transaction markers take offsets, too. It goes with the next
     /// commit, so that nobody takes it for lag, and is no reason for one.
     pub fn reach_end(&mut self, partition: &TopicPartition, end: Offset) {
-        if let Some(next) = self.next.get_mut(partition) {
-            *next = end.max(*next);
+        if let Some(input) = self.find(&partition.topic, partition.partition) {
+            input.next = end.max(input.next);
         }
     }
 
     /// Whether all there is to commit are ends without records.
     pub fn trail(&self) -> bool {
-        !self.moved && self.next != self.committed
+        !self.moved && self.inputs.iter().any(|input| input.next != input.committed)
     }
 
     /// The next offset of an input; `None` when it is not one.
     pub fn next(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.next.get(partition).copied()
+        self.inputs.iter().find(|input| input.partition == *partition).map(|input| input.next)
     }
 
     /// Offsets to commit: those that moved, or one that did not when none did, since a commit without offsets is not
     /// fenced by the group.
     pub fn to_commit(&self) -> Vec<(TopicPartition, Offset)> {
-        let moved: Vec<_> = self
-            .next
-            .iter()
-            .filter(|(partition, next)| self.committed.get(*partition) != Some(next))
-            .map(|(partition, next)| (partition.clone(), *next))
-            .collect();
+        let at = |input: &Input| (input.partition.clone(), input.next);
+        let moved: Vec<_> = self.inputs.iter().filter(|input| input.next != input.committed).map(at).collect();
         if moved.is_empty() && !planted::is_in(Planted::OffsetsLeftOut) {
-            self.next.iter().next().map(|(partition, next)| (partition.clone(), *next)).into_iter().collect()
+            self.inputs.first().map(at).into_iter().collect()
         } else {
             moved
         }
@@ -70,31 +82,34 @@ impl Positions {
 
     /// The commit went through.
     pub fn committed(&mut self) {
-        self.committed.clone_from(&self.next);
+        for input in &mut self.inputs {
+            input.committed = input.next;
+        }
         self.moved = false;
     }
 
     /// The commit was dropped: where to read from again.
     pub fn rewind(&mut self) -> Vec<(TopicPartition, Offset)> {
-        self.next.clone_from(&self.committed);
+        for input in &mut self.inputs {
+            input.next = input.committed;
+        }
         self.moved = false;
-        self.next.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
+        self.inputs.iter().map(|input| (input.partition.clone(), input.next)).collect()
     }
 
     /// The inputs.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.next.keys()
+        self.inputs.iter().map(|input| &input.partition)
     }
 
     /// Forgets an input that was taken away.
     pub fn remove(&mut self, partition: &TopicPartition) {
-        self.next.remove(partition);
-        self.committed.remove(partition);
+        self.inputs.retain(|input| input.partition != *partition);
     }
 
     /// Whether there is no input left.
     pub fn is_empty(&self) -> bool {
-        self.next.is_empty()
+        self.inputs.is_empty()
     }
 }
 
@@ -109,7 +124,7 @@ mod tests {
         positions.assign(at.clone(), 3);
         positions.reach_end(&at, 3);
         assert!(!positions.trail());
-        positions.advance(&at, 3);
+        positions.advance(&at.topic, at.partition, 3);
         positions.reach_end(&at, 6);
         assert!(positions.moved() && !positions.trail());
         assert_eq!(positions.to_commit(), [(at.clone(), 6)]);

@@ -199,8 +199,7 @@ impl Task {
     pub fn finish_replay(&mut self, end: Offset) -> Result<(), TaskError> {
         self.changelog_end = Some(end.max(self.changelog_end.unwrap_or(0)));
         self.apply_replayed()?;
-        self.step.drop_pending();
-        Ok(self.step.recall_event_time()?)
+        Ok(self.step.reload()?)
     }
 
     fn apply_replayed(&mut self) -> Result<(), StateError> {
@@ -259,7 +258,7 @@ impl Task {
         }
         let at = || format!("{}/{}@{}", record.topic, record.partition, record.offset);
         self.settle(result, &at, (record.key, record.value), send)?;
-        self.positions.advance(&record.topic_partition(), record.offset);
+        self.positions.advance(record.topic, record.partition, record.offset);
         self.fire_event_timers(send)
     }
 
@@ -272,7 +271,7 @@ impl Task {
         let number = name_id(record.topic);
         self.step.hear_announcement(number, record.value.unwrap_or_default())?;
         self.step.state.keep_step();
-        self.positions.advance(&record.topic_partition(), record.offset);
+        self.positions.advance(record.topic, record.partition, record.offset);
         self.fire_event_timers(send)
     }
 
@@ -321,15 +320,15 @@ impl Task {
         timer: &crate::timer::Timer,
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        let at = || format!("task {}, a timer due at {} ms", self.id, timer.deadline_ms);
+        let (id, deadline_ms) = (self.id, timer.deadline_ms);
+        let at = || format!("task {id}, a timer due at {deadline_ms} ms");
         let result = match self.timers.get(&timer.operator) {
             Some(target) => target.fire(timer, &mut self.step),
             None => Err(OpError::Stop(
                 "a stored timer belongs to an operator that this version of the program does not have".into(),
             )),
         };
-        let at = at();
-        self.settle(result, &|| at.clone(), (Some(&timer.key), None), send)
+        self.settle(result, &at, (Some(&timer.key), None), send)
     }
 
     /// Keeps or takes back a step, by its result.
@@ -458,7 +457,7 @@ impl Task {
             self.step.state.put(&[META], end.to_bytes());
         }
         self.unflushed += self.step.state.pending_bytes();
-        self.step.state.apply()?;
+        self.step.committed()?;
         self.positions.committed();
         self.sent = false;
         Ok(std::mem::take(&mut self.calls))

@@ -33,6 +33,9 @@ pub struct TimerQueue {
     /// Index keys below this are all in the cache; at and above it they are only in the index. `None`: all are in the
     /// cache.
     horizon: Option<Vec<u8>>,
+    /// No timer that was committed, or set since, is below this. Where reading begins after [`TimerQueue::forget`]: below
+    /// it lie the traces of the timers that were, and nobody reads through them again.
+    floor: Vec<u8>,
     capacity: usize,
 }
 
@@ -52,19 +55,29 @@ impl TimerQueue {
     }
 
     fn numbered(domain: u8) -> Self {
-        let mut queue = Self { domain, cache: BTreeSet::new(), horizon: None, capacity: CACHE };
-        queue.forget();
-        queue
+        let floor = index_start(domain);
+        Self { domain, cache: BTreeSet::new(), horizon: Some(floor.clone()), floor, capacity: CACHE }
     }
 
-    /// Forgets what is cached: the state below was changed by somebody else (restore, dropped writes).
+    /// Forgets what is cached: writes were taken back.
     pub fn forget(&mut self) {
         self.cache.clear();
-        self.horizon = Some(self.index_start());
+        self.horizon = Some(self.floor.clone());
     }
 
-    fn index_start(&self) -> Vec<u8> {
-        vec![TIMER_INDEX, self.domain]
+    /// Forgets all it knows: the state below was changed by somebody else, as in a restore.
+    pub fn reload(&mut self) {
+        self.floor = index_start(self.domain);
+        self.forget();
+    }
+
+    /// The timers as they are became committed: no older state will come back.
+    pub fn committed(&mut self) {
+        if let Some(floor) = self.cache.first().or(self.horizon.as_ref()) {
+            self.floor.clone_from(floor);
+        } else if let Some(end) = layout::prefix_end(&index_start(self.domain)) {
+            self.floor = end;
+        }
     }
 
     fn by_key(&self, operator: u32, key: &[u8], tag: u8) -> Vec<u8> {
@@ -75,15 +88,26 @@ impl TimerQueue {
     }
 
     fn index_key(&self, deadline_ms: i64, by_key: &[u8]) -> Vec<u8> {
-        let mut bytes = self.index_start();
+        let mut bytes = Vec::with_capacity(by_key.len() + 10);
+        bytes.extend_from_slice(&[TIMER_INDEX, self.domain]);
         deadline_ms.encode(&mut bytes);
         bytes.extend_from_slice(by_key);
         bytes
     }
 
+    /// Whether there is no timer at all, as far as that is known without reading.
+    fn is_empty(&self) -> bool {
+        self.cache.is_empty() && self.horizon.is_none()
+    }
+
+    /// When the timer is set to fire.
+    fn read(&self, state: &TaskState, by_key: &[u8]) -> Result<Option<i64>, StateError> {
+        if self.is_empty() { Ok(None) } else { read_deadline(state, by_key) }
+    }
+
     /// When this timer is set to fire.
     pub fn deadline(&self, state: &TaskState, operator: u32, key: &[u8], tag: u8) -> Result<Option<i64>, StateError> {
-        read_deadline(state, &self.by_key(operator, key, tag))
+        self.read(state, &self.by_key(operator, key, tag))
     }
 
     /// Sets the timer, or moves it.
@@ -96,14 +120,18 @@ impl TimerQueue {
         deadline_ms: i64,
     ) -> Result<(), StateError> {
         let by_key = self.by_key(operator, key, tag);
-        match read_deadline(state, &by_key)? {
+        match self.read(state, &by_key)? {
             Some(old) if old == deadline_ms => return Ok(()),
             Some(old) => self.remove_index(state, old, &by_key),
             None => {}
         }
         state.put(&by_key, deadline_ms.to_bytes());
         let index_key = self.index_key(deadline_ms, &by_key);
-        state.put(&index_key, Vec::new());
+        // The index has what the entries by key have; that one was not so, and is now.
+        state.put_new(&index_key, []);
+        if index_key < self.floor {
+            self.floor.clone_from(&index_key);
+        }
         if self.horizon.as_ref().is_none_or(|horizon| index_key < *horizon) {
             self.cache.insert(index_key);
             if self.cache.len() > self.capacity {
@@ -115,6 +143,9 @@ impl TimerQueue {
 
     /// Cancels the timer; nothing happens when it is not set.
     pub fn cancel(&mut self, state: &mut TaskState, operator: u32, key: &[u8], tag: u8) -> Result<(), StateError> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let by_key = self.by_key(operator, key, tag);
         if let Some(deadline_ms) = read_deadline(state, &by_key)? {
             state.delete(&by_key);
@@ -161,7 +192,7 @@ impl TimerQueue {
             return Ok(());
         }
         let Some(horizon) = self.horizon.take() else { return Ok(()) };
-        let end = layout::prefix_end(&self.index_start());
+        let end = layout::prefix_end(&index_start(self.domain));
         let mut rest = None;
         state.scan(&horizon, end.as_deref(), &mut |index_key, _| {
             if self.cache.len() < self.capacity {
@@ -181,22 +212,25 @@ impl TimerQueue {
     /// `key` is the entry's whole key, `deadline_ms` what it becomes.
     pub fn replay(state: &mut TaskState, key: &[u8], deadline_ms: Option<i64>) -> Result<(), StateError> {
         let Some((_, _, [domain, _])) = layout::split_keyed(key) else { return Ok(()) };
-        let queue = Self { domain: *domain, cache: BTreeSet::new(), horizon: None, capacity: 0 };
+        let queue = Self::numbered(*domain);
         if let Some(old) = read_deadline(state, key)? {
             state.delete(&queue.index_key(old, key));
         }
         if let Some(deadline_ms) = deadline_ms {
-            state.put(&queue.index_key(deadline_ms, key), Vec::new());
+            state.put(&queue.index_key(deadline_ms, key), []);
         }
         Ok(())
     }
 }
 
+fn index_start(domain: u8) -> Vec<u8> {
+    vec![TIMER_INDEX, domain]
+}
+
 fn read_deadline(state: &TaskState, by_key: &[u8]) -> Result<Option<i64>, StateError> {
     state
-        .get(by_key)?
-        .map(|bytes| i64::decode(&bytes).map_err(|source| StateError::Codec { store: "timers".into(), source }))
-        .transpose()
+        .read(by_key, |bytes| bytes.map(i64::decode).transpose())?
+        .map_err(|source| StateError::Codec { store: "timers".into(), source })
 }
 
 /// Deadline and by-key entry of an index key.
@@ -219,27 +253,34 @@ mod tests {
         Set(u8, i64),
         Cancel(u8),
         Pop(i64),
-        Apply,
-        Forget,
+        Keep,
+        Undo,
+        Commit,
+        Drop,
     }
 
     fn action() -> impl Strategy<Value = Action> {
         prop_oneof![
-            4 => (0u8..20, 0i64..50).prop_map(|(key, at)| Action::Set(key, at)),
-            2 => (0u8..20).prop_map(Action::Cancel),
-            3 => (0i64..50).prop_map(Action::Pop),
-            1 => Just(Action::Apply),
-            1 => Just(Action::Forget),
+            6 => (0u8..20, 0i64..50).prop_map(|(key, at)| Action::Set(key, at)),
+            3 => (0u8..20).prop_map(Action::Cancel),
+            4 => (0i64..50).prop_map(Action::Pop),
+            2 => Just(Action::Keep),
+            1 => Just(Action::Undo),
+            1 => Just(Action::Commit),
+            1 => Just(Action::Drop),
         ]
     }
 
     proptest! {
-        /// A tiny cache over the store fires what a plain map says, in the order of deadlines.
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// A tiny cache over the store fires what a plain map says, in the order of deadlines, whatever is taken back.
         #[test]
-        fn fires_like_a_sorted_map(actions in proptest::collection::vec(action(), 0..120)) {
+        fn fires_like_a_sorted_map(actions in proptest::collection::vec(action(), 0..150), ask in any::<bool>()) {
             let mut state = TaskState::new(Box::new(MemoryStore::default()));
             let mut queue = TimerQueue { capacity: 3, ..TimerQueue::new(TimeDomain::Processing) };
             let mut model: BTreeMap<u8, i64> = BTreeMap::new();
+            let (mut kept, mut committed) = (model.clone(), model.clone());
             for action in actions {
                 match action {
                     Action::Set(key, at) => {
@@ -258,12 +299,107 @@ mod tests {
                             prop_assert_eq!(model.remove(&timer.key[0]), earliest);
                         }
                     }
-                    Action::Apply => state.apply().expect("memory"),
-                    Action::Forget => queue.forget(),
+                    Action::Keep => { state.keep_step(); kept = model.clone(); }
+                    Action::Undo => { state.undo_step(); queue.forget(); model = kept.clone(); }
+                    Action::Commit => {
+                        state.keep_step();
+                        state.apply().expect("memory");
+                        queue.committed();
+                        kept = model.clone();
+                        committed = model.clone();
+                    }
+                    Action::Drop => {
+                        state.drop_pending();
+                        queue.forget();
+                        model = committed.clone();
+                        kept = committed.clone();
+                    }
                 }
-                let next = queue.next_deadline(&state).expect("memory");
-                prop_assert_eq!(next, model.values().min().copied());
+                for key in 0..20 {
+                    prop_assert_eq!(queue.deadline(&state, 7, &[key], 1).expect("memory"), model.get(&key).copied());
+                }
+                if ask {
+                    let next = queue.next_deadline(&state).expect("memory");
+                    prop_assert_eq!(next, model.values().min().copied());
+                }
+                let entries = state.entries(&[TIMER_INDEX]).expect("memory").len();
+                prop_assert_eq!(entries, model.len(), "the index has what there is, and nothing else");
             }
         }
+    }
+
+    /// What the entries of the index are that a task reads through, of those that were.
+    #[test]
+    fn after_a_step_is_taken_back_the_traces_of_old_timers_are_not_read_again() {
+        use std::cell::Cell;
+        use std::rc::Rc;
+
+        use crate::state::{Change, Store};
+
+        /// Keeps deleted index entries in place, as a store does until it compacts, and counts those read through.
+        struct Traces(BTreeMap<Vec<u8>, Option<Vec<u8>>>, Rc<Cell<usize>>);
+
+        impl Store for Traces {
+            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+                Ok(self.0.get(key).cloned().flatten())
+            }
+            fn scan(
+                &self,
+                from: &[u8],
+                to: Option<&[u8]>,
+                visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+            ) -> Result<(), StateError> {
+                for (key, value) in
+                    self.0.range(from.to_vec()..).take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to))
+                {
+                    match value {
+                        None => self.1.set(self.1.get() + 1),
+                        Some(value) if !visitor(key, value) => break,
+                        Some(_) => {}
+                    }
+                }
+                Ok(())
+            }
+            fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
+                for change in changes {
+                    match change {
+                        Change::Put(key, value) => self.0.insert(key.to_vec(), Some(value.to_vec())),
+                        Change::Delete(key) => self.0.insert(key.to_vec(), None),
+                    };
+                }
+                Ok(())
+            }
+            fn flush(&mut self) -> Result<(), StateError> {
+                Ok(())
+            }
+        }
+
+        let read = Rc::new(Cell::new(0));
+        let mut state = TaskState::new(Box::new(Traces(BTreeMap::new(), Rc::clone(&read))));
+        let mut queue = TimerQueue::new(TimeDomain::Processing);
+        let commit = |state: &mut TaskState, queue: &mut TimerQueue| {
+            state.keep_step();
+            state.apply().expect("memory");
+            queue.committed();
+        };
+        queue.set(&mut state, 7, b"last", 1, 1_000_000).expect("memory");
+        for number in 0..10_000u32 {
+            queue.set(&mut state, 7, &number.to_be_bytes(), 1, i64::from(number)).expect("memory");
+            if number % 100 == 99 {
+                commit(&mut state, &mut queue);
+            }
+        }
+        for number in 0..10_000u32 {
+            queue.cancel(&mut state, 7, &number.to_be_bytes(), 1).expect("memory");
+        }
+        assert_eq!(queue.next_deadline(&state).expect("memory"), Some(1_000_000));
+        commit(&mut state, &mut queue);
+        read.set(0);
+        for _ in 0..100 {
+            state.undo_step();
+            queue.forget();
+            assert_eq!(queue.next_deadline(&state).expect("memory"), Some(1_000_000));
+        }
+        assert_eq!(read.get(), 0);
     }
 }
