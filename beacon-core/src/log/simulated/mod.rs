@@ -49,6 +49,12 @@ impl SimulatedLog {
         Self { client: Client { broker: Arc::clone(&self.client.broker), surroundings } }
     }
 
+    /// Whether every transaction is over, with its markers everywhere: nothing is going to become visible by itself.
+    pub fn is_settled(&self) -> bool {
+        let state = self.client.state();
+        state.transactions.open.is_empty() && state.transactions.decided.is_empty()
+    }
+
     /// Grows whenever something happened that a client may be waiting for.
     pub fn version(&self) -> u64 {
         self.client.state().version

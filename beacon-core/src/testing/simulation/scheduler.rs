@@ -415,14 +415,21 @@ impl Scheduler {
     }
 
     fn start(self: &Rc<Self>, process: usize) {
+        // One that died outside of its own steps, when an answer came for it, is still here.
+        let dead = {
+            let mut places = self.places.borrow_mut();
+            let place = &mut places[process];
+            // A twin may have come first.
+            if enter(&self.world).alive.contains(&place.incarnation) {
+                return;
+            }
+            place.machine.take()
+        };
+        drop(dead);
         let hands = {
             let mut places = self.places.borrow_mut();
             let place = &mut places[process];
             let mut world = enter(&self.world);
-            // A twin may have come first.
-            if place.machine.is_some() || world.alive.contains(&place.incarnation) {
-                return;
-            }
             if world.draws(Fault::LostDisk) {
                 world.strike(Some(process), Fault::LostDisk, "comes back with an empty disk", 0);
                 world.disks[place.disk].clear();
@@ -521,7 +528,7 @@ impl Scheduler {
         }
         let all_up =
             self.places.borrow().iter().all(|place| place.machine.as_ref().is_some_and(SteppedProcess::is_whole));
-        all_up && self.unread().is_ok_and(|unread| unread.is_empty())
+        all_up && self.log.is_settled() && self.unread().is_ok_and(|unread| unread.is_empty())
     }
 
     /// Input partitions the group has not read to their end.
