@@ -36,18 +36,26 @@ else
     cargo test --workspace --no-fail-fast --test incidents -- embedded >"$logs/incidents-embedded" 2>&1 &
     incidents_embedded=$!
 
+    say "ten rounds of chaos on a Kafka of their own, in the background (usually three minutes)"
+    cargo test --workspace --no-fail-fast --test chaos -- --nocapture >"$logs/chaos" 2>&1 &
+    chaos=$!
+
     say "the engine without Kafka, RocksDB or any C++"
     cargo test --package beacon-core --no-default-features --no-fail-fast 2>&1 | tee "$logs/pure" || failed=1
 
-    say "everything but the incidents, beside a real Kafka"
+    say "everything but incidents and chaos, beside a real Kafka"
     others=$(cargo metadata --no-deps --format-version 1 | /usr/bin/python3 -c '
 import json, sys
 names = {target["name"] for package in json.load(sys.stdin)["packages"] for target in package["targets"] if "test" in target["kind"]}
-print(" ".join("--test " + name for name in sorted(names - {"incidents"})))')
+print(" ".join("--test " + name for name in sorted(names - {"incidents", "chaos"})))')
     # shellcheck disable=SC2086 # a list of flags
     beside_kafka rest --workspace --lib --bins $others
     say "examples in the documentation"
     cargo test --workspace --doc 2>&1 | tee "$logs/doc" || failed=1
+
+    say "chaos"
+    wait "$chaos" || failed=1
+    cat "$logs/chaos"
 
     say "the incidents"
     wait "$incidents_embedded" || failed=1

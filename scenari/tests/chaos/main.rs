@@ -1,0 +1,93 @@
+//! Chaos on a real Kafka: two worker processes through kills, freezes, lost disks and broker failures by seed.
+//!
+//! The invariant after each round: every input record counted exactly once per key and in order, every timer fired
+//! exactly once or cancelled, the state by the changelog equal to that of a calm run, and no worker ended by itself.
+//!
+//! `BEACON_CHAOS_ROUNDS` says how many rounds (default 10), `BEACON_CHAOS_SEED` which run. A failure names the seed of
+//! its round: `BEACON_CHAOS_ROUND_SEED` does that plan again, as exactly as clocks, kernels and brokers allow.
+
+mod job;
+mod plan;
+mod rolling;
+mod stage;
+mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use beacon_core::log::Log;
+use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
+
+use job::{Auditor, Job, WORDS, Words};
+use plan::{Act, Worker, plan, seed_of_round};
+use stage::Stage;
+
+/// All outputs of a round must be there so long after its last step: sessions, transactions and a restart's reads of
+/// the log are over by then several times.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The input of a round comes over this time.
+const SPAN: Duration = Duration::from_secs(7);
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
+    let digits = text.strip_prefix("0x");
+    let parsed = digits.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
+    Some(parsed.unwrap_or_else(|error| panic!("{variable}={text}: {error}")))
+}
+
+#[test]
+fn every_record_counts_once_whatever_fails() {
+    let rounds = number("BEACON_CHAOS_ROUNDS").unwrap_or(10);
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let run = number("BEACON_CHAOS_SEED").unwrap_or(nanos);
+    let only = number("BEACON_CHAOS_ROUND_SEED");
+    println!("chaos: {rounds} rounds of run {run:#x}");
+    let job = Job { prefix: "c".into() };
+    let mut stage = Stage::set(&job, &[]).expect("a stage");
+    let log: Arc<dyn Log> = KafkaLog::connect(KafkaConfig::new(stage.kafka.bootstrap())).expect("the broker answers");
+    job.make_topics(log.as_ref()).expect("topics");
+    let mut auditor = Auditor::new(Arc::clone(&log), &job).expect("readers");
+    for who in [Worker::A, Worker::B] {
+        stage.act(Act::Start(who)).expect("it starts");
+    }
+    for round in 0..rounds {
+        let seed = only.unwrap_or_else(|| seed_of_round(run, round));
+        let words = Words::new(&job, round, WORDS);
+        let steps = plan(seed);
+        let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        println!("round {round}, seed {seed:#x}: {}", told.join(", "));
+        let started = Instant::now();
+        if let Err(error) = act_out(&mut stage, &log, &words, &steps, &mut auditor) {
+            panic!("round {round}: {error:#}\nagain: make chaos ROUND_SEED={seed:#x}");
+        }
+        let outputs = words.outputs();
+        println!(
+            "round {round}: {} records, {outputs} outputs, exact after {:.1?}",
+            words.records(),
+            started.elapsed()
+        );
+    }
+    stage.close().expect("the workers end in good order");
+    auditor.check_end().expect("nothing comes late");
+}
+
+fn act_out(
+    stage: &mut Stage,
+    log: &Arc<dyn Log>,
+    words: &Words,
+    steps: &[plan::Step],
+    auditor: &mut Auditor,
+) -> Result<()> {
+    let feeder = {
+        let (words, log) = (words.clone(), Arc::clone(log));
+        std::thread::spawn(move || words.feed(log.as_ref(), SPAN))
+    };
+    let started = Instant::now();
+    for step in steps {
+        std::thread::sleep(step.at.saturating_sub(started.elapsed()));
+        stage.act(step.act).with_context(|| format!("at {step}"))?;
+    }
+    feeder.join().expect("the feeder does not panic").context("feeding")?;
+    auditor.check(words, PATIENCE, || stage.all_alive())
+}

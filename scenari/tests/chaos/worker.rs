@@ -1,0 +1,82 @@
+//! The other process: this test program again, running the job until SIGTERM.
+
+use std::env;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
+use beacon_core::runtime::{App, AppStatus, StateLocation};
+use scenari::process::Launch;
+
+use crate::job::Job;
+use crate::plan::{SESSION, Worker};
+
+/// What a worker says when it has tasks and all of them run.
+pub const WORKING: &str = "all tasks run";
+
+const BOOTSTRAP: &str = "CHAOS_BOOTSTRAP";
+const PREFIX: &str = "CHAOS_PREFIX";
+const INSTANCE: &str = "CHAOS_INSTANCE";
+const STATE: &str = "CHAOS_STATE";
+const THREADS: &str = "CHAOS_THREADS";
+
+/// How to start a worker. Worker B has two threads: what moves between threads of one process moves, too.
+pub fn launch(bootstrap: &str, job: &Job, who: Worker, state: &Path, logs: &Path) -> Result<Launch> {
+    let program = env::current_exe().context("this test program")?;
+    let (name, threads) = match who {
+        Worker::A => ("a", "1"),
+        Worker::B => ("b", "2"),
+    };
+    Ok(Launch::new(format!("worker-{name}"), program, logs)
+        .args(["--exact", "worker::works_until_told", "--ignored", "--nocapture"])
+        .env(BOOTSTRAP, bootstrap)
+        .env(PREFIX, &job.prefix)
+        .env(INSTANCE, name)
+        .env(STATE, state)
+        .env(THREADS, threads))
+}
+
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn works_until_told() {
+    let Ok(bootstrap) = env::var(BOOTSTRAP) else { return };
+    let variable = |name: &str| env::var(name).expect("set by the parent");
+    tracing_subscriber::fmt().with_ansi(false).init();
+    let job = Job { prefix: variable(PREFIX) };
+    let mut config = job.config();
+    config.instance = variable(INSTANCE);
+    config.threads = variable(THREADS).parse().expect("a number");
+    config.state = StateLocation::Directory(variable(STATE).into());
+    config.session_timeout = SESSION;
+    config.transaction_timeout = SESSION;
+    let log = connect(&bootstrap);
+    let app = App::start(log, job.topology(), config).expect("started");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let kind = tokio::signal::unix::SignalKind::terminate();
+        let mut told = tokio::signal::unix::signal(kind).expect("signals can be handled");
+        let mut working = false;
+        while app.status() != AppStatus::Stopped {
+            let stats = app.stats();
+            if !working && stats.tasks > 0 && stats.restoring + stats.waiting == 0 {
+                working = true;
+                println!("{WORKING}");
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(50), told.recv()).await.inspect(|_| app.request_stop());
+        }
+    });
+    println!("{:?}", app.stats());
+    app.wait().expect("it ends in good order");
+}
+
+/// A worker that starts while the broker is away waits for it.
+fn connect(bootstrap: &str) -> Arc<KafkaLog> {
+    loop {
+        match KafkaLog::connect(KafkaConfig::new(bootstrap)) {
+            Ok(log) => return log,
+            Err(error) => tracing::warn!(%error, "no broker yet"),
+        }
+    }
+}
