@@ -150,15 +150,21 @@ fn two_instances_share_the_work_while_one_comes_and_goes() {
     let started = Instant::now();
     let first = start("a");
     let feeder = feed(&job, &log, Duration::from_millis(50));
+    wait_until("the first has everything", || first.stats().tasks == 7 && first.stats().restoring == 0);
+    let opened = first.stats().opened;
     let mut turns = 0;
-    while turns < 3 {
+    while turns < 2 {
         let second = start("b");
         wait_until("the second has its share", || second.stats().tasks == 3 && second.stats().restoring == 0);
         wait_until("the first has the rest", || first.stats().tasks == 4 && first.stats().restoring == 0);
         second.stop().expect("the second stops in good order");
         turns += 1;
+        // A static member's tasks wait for its session to expire.
+        wait_until("the first has everything again", || first.stats().tasks == 7 && first.stats().restoring == 0);
     }
     feeder.join().expect("fed");
+    // The four that stayed all the time were opened once; only what went was opened again when it came back.
+    assert_eq!(first.stats().opened - opened, 3 * turns, "tasks that stay are not disturbed");
     Tail::of(log.as_ref(), &job.output()).wait_for(job.outputs());
     first.stop().expect("the first stops in good order");
     job.check(log.as_ref());
@@ -192,6 +198,46 @@ fn a_zombie_changes_nothing_and_rejoins_in_process() {
     zombie.wait_for("DISTURBED");
     zombie.wait_for_end();
     job.check(log.as_ref());
+}
+
+#[test]
+fn a_takeover_from_a_standby_copy_reads_a_tail() {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Counting::new(unique("standby"), 300);
+    job.make_topics(log.as_ref());
+    let mut owner = start_child(&job, "a", directory.path(), &[]);
+    job.feed_all(log.as_ref());
+    let mut tail = Tail::of(log.as_ref(), &job.output());
+    tail.wait_for(job.outputs() / 2);
+    let mut with_copies = config(job.config("b"), directory.path());
+    with_copies.standbys = PARTITIONS;
+    let other = App::start(log.clone(), job.topology(&Default::default()), with_copies).expect("started");
+    let half = u64::from(PARTITIONS) / 2;
+    wait_until("each has its half, the other's copied", || {
+        other.stats().tasks == half && other.stats().standbys == half
+    });
+    tail.wait_for(job.outputs());
+    let logged = |number| {
+        let changelog = TopicPartition::new(format!("{}-changelog", job.application()), number);
+        support::read_partition(log.as_ref(), &changelog).len() as u64
+    };
+    let copied: u64 = (0..PARTITIONS / 2).map(logged).sum();
+    wait_until("the copies have read all", || other.stats().standby_records >= copied);
+    let restored = other.stats().restored_records;
+    owner.kill();
+    let killed = Instant::now();
+    let all = u64::from(PARTITIONS);
+    wait_until("it has everything", || other.stats().tasks == all && other.stats().restoring == 0);
+    let tail_read = other.stats().restored_records - restored;
+    println!(
+        "taken over {:?} after a kill; of {copied} changelog records {tail_read} were read then",
+        killed.elapsed()
+    );
+    assert!(tail_read * 10 <= copied, "{tail_read} of {copied} records were read at the takeover");
+    other.stop().expect("stopped in good order");
+    job.check(log.as_ref());
+    let disk = support::state_on_disk(&directory.path().join("b"), &job.application(), PARTITIONS);
+    assert!(disk == job.calm_run().1, "a copy that was taken over holds another state");
 }
 
 #[test]

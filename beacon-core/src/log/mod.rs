@@ -159,6 +159,13 @@ pub trait Session: Send {
     /// Calling it answers the last `Revoked`: those partitions are given up now.
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
 
+    /// Whether a revocation asks back all partitions at once, to be followed by an assignment that names all over again
+    /// (Kafka's classic protocol). Such a member may get most of them back in a moment; an assignment that follows a
+    /// revocation is then told even if it is empty.
+    fn revokes_all(&self) -> bool {
+        false
+    }
+
     /// Stops delivery from these partitions until [`Session::resume`]; membership and position stay.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
 

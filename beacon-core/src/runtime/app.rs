@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use super::environment::{Environment, RealTime};
 use super::fault::panic_text;
 use super::prepare::prepare_patiently;
+use super::standby::Claims;
 use super::stats::{Stats, StatsSnapshot};
 use super::stores::Stores;
 use super::thread::StreamThread;
@@ -78,6 +79,7 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     pub(super) joined: AtomicU32,
     pub(super) stats: Arc<Stats>,
+    pub(super) claims: Claims,
 }
 
 /// A running application of this process. Dropping it stops it without waiting.

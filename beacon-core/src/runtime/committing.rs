@@ -98,9 +98,10 @@ impl StreamThread {
     }
 
     pub(super) fn revoked(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+        let may_return = link.session.revokes_all();
         match self.commit(link) {
             Ok(()) => {
-                self.give_up(partitions);
+                self.give_up(partitions, may_return);
                 Ok(())
             }
             Err(Fault::Abort(reason)) => {
@@ -109,7 +110,7 @@ impl StreamThread {
                     reason,
                     "the last commit of tasks asked back was dropped; their next owner does it again"
                 );
-                self.give_up_uncommitted(partitions, link)
+                self.give_up_uncommitted(partitions, may_return, link)
             }
             Err(other) => Err(other),
         }
@@ -118,14 +119,19 @@ impl StreamThread {
     pub(super) fn lost(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
         Stats::add(&self.shared.stats.lost, 1);
         tracing::warn!(?partitions, "lost to another member; dropping what was not committed");
-        self.give_up_uncommitted(partitions, link)
+        self.give_up_uncommitted(partitions, false, link)
     }
 
     /// Everything pending of this thread is in one transaction with what goes: the rest is done again, here.
-    fn give_up_uncommitted(&mut self, partitions: &[TopicPartition], link: &mut Link) -> Result<(), Fault> {
+    fn give_up_uncommitted(
+        &mut self,
+        partitions: &[TopicPartition],
+        may_return: bool,
+        link: &mut Link,
+    ) -> Result<(), Fault> {
         self.drop_transaction(link)?;
         // First what goes: it cannot be sought any more.
-        self.give_up(partitions);
+        self.give_up(partitions, may_return);
         self.rewind(link)
     }
 

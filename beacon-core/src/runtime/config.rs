@@ -32,6 +32,11 @@ pub struct AppConfig {
     /// Memory of the stores on disk. `None`: what all applications of this process share, sized from its control group's
     /// limit; see [`StoreMemory::of_this_process`].
     pub memory: Option<StoreMemory>,
+    /// Tasks of other processes that this one keeps a warm copy of, by reading their changelogs: when one of them moves
+    /// here, only a tail has to be read. More: shorter takeovers; each costs the disk of a task and the reading of its
+    /// changelog. Each process chooses by itself, so with `n` processes a task has about `n * standbys / partitions`
+    /// copies; with two processes and `standbys` of half the partitions or more, each task has one. Default 0.
+    pub standbys: u32,
     /// Topics to make before the start, if they do not exist: those the job shares with others.
     pub topics: Vec<TopicSpec>,
     /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
@@ -71,6 +76,7 @@ impl AppConfig {
             instance: "0".to_owned(),
             state: StateLocation::Memory,
             memory: None,
+            standbys: 0,
             topics: Vec::new(),
             commit_interval: Duration::from_millis(100),
             commit_bytes: 16 << 20,

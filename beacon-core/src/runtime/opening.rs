@@ -39,6 +39,9 @@ impl StreamThread {
                 self.waiting.entry(id).or_insert_with(|| Waiting { inputs: Vec::new(), since: now, try_at: now });
             waiting.inputs.push((partition, offset));
         }
+        if link.session.revokes_all() {
+            self.settle_parked();
+        }
         self.count_tasks();
         Ok(())
     }
@@ -118,11 +121,15 @@ impl StreamThread {
         }
     }
 
-    /// Opens a task over what its store holds, and plans its restore.
-    fn open(&self, id: TaskId) -> Result<Slot, TaskError> {
+    /// Opens a task over what its store holds, unless it is kept open, and plans its restore.
+    fn open(&mut self, id: TaskId) -> Result<Slot, TaskError> {
         let settings = TaskSettings { id, partitions: self.config.partitions };
-        let open = || Task::new(&self.topology, &settings, self.stores.open(id)?);
-        let mut task = open()?;
+        let kept = self.standbys.take(id);
+        let open = || {
+            Stats::add(&self.shared.stats.opened, 1);
+            Task::new(&self.topology, &settings, self.stores.open(id)?)
+        };
+        let mut task = kept.map_or_else(open, Ok)?;
         let (mut restore, mut awaits_upstream) = (None, false);
         if matches!(id, TaskId::Keyed(_)) {
             awaits_upstream = self.topology.hops() > 0;
@@ -259,7 +266,8 @@ impl StreamThread {
         Ok(())
     }
 
-    pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) {
+    /// Gives up inputs. Tasks without any are closed; with `may_return`, they are kept open, their uncommitted work gone.
+    pub(super) fn give_up(&mut self, partitions: &[TopicPartition], may_return: bool) {
         self.gauges.disown(partitions);
         for partition in partitions {
             let id = self.task_of(&partition.topic, partition.partition);
@@ -273,15 +281,15 @@ impl StreamThread {
             slot.task.positions.remove(partition);
             slot.backlog.remove(partition);
             if slot.task.positions.is_empty() && !planted::is_in(Planted::OverlayKept) {
-                self.close(id);
+                self.close(id, may_return);
             }
         }
         self.count_tasks();
     }
 
-    fn close(&mut self, id: TaskId) {
+    fn close(&mut self, id: TaskId, may_return: bool) {
         if let Some(mut slot) = self.slots.remove(&id)
-            && let Err(error) = slot.task.flush()
+            && let Err(error) = if may_return { self.park(id, slot) } else { slot.task.flush() }
         {
             tracing::warn!(task = %id, %error, "could not flush a task that was given up; its tail will be read again");
         }
@@ -297,7 +305,10 @@ impl StreamThread {
             running: (self.slots.len() - restoring) as u64,
             restoring: restoring as u64,
             waiting: waiting as u64,
+            standbys: self.standbys.warm(),
         };
         self.gauges.set(counts, self.environment.now());
+        let claimed = self.slots.keys().chain(self.waiting.keys()).copied().collect();
+        self.shared.claims.set(self.number, claimed);
     }
 }

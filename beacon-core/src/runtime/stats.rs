@@ -27,9 +27,12 @@ pub struct Stats {
     pub(super) timer_lateness: Histogram,
     rebalance_latency: Histogram,
     overlay_bytes: AtomicU64,
+    pub(super) opened: AtomicU64,
+    pub(super) standby_records: AtomicU64,
     tasks: AtomicU64,
     restoring: AtomicU64,
     waiting: AtomicU64,
+    standbys: AtomicU64,
     /// Input partitions of this process with their committed offsets.
     owned: Mutex<BTreeMap<TopicPartition, Offset>>,
 }
@@ -53,9 +56,12 @@ impl Default for Stats {
             timer_lateness: Histogram::of_long_times(),
             rebalance_latency: Histogram::of_long_times(),
             overlay_bytes: zero(),
+            opened: zero(),
+            standby_records: zero(),
             tasks: zero(),
             restoring: zero(),
             waiting: zero(),
+            standbys: zero(),
             owned: Mutex::default(),
         }
     }
@@ -82,12 +88,18 @@ pub struct StatsSnapshot {
     pub lost: u64,
     /// Changelog records read to restore state.
     pub restored_records: u64,
+    /// Tasks opened over their store. One that stays through a rebalance is not opened again.
+    pub opened: u64,
+    /// Changelog records read to keep standby copies warm.
+    pub standby_records: u64,
     /// Tasks running now.
     pub tasks: u64,
     /// Tasks restoring now.
     pub restoring: u64,
     /// Tasks that cannot be opened yet: the log does not answer, or their directory is still in use.
     pub waiting: u64,
+    /// Standby copies that have been brought up to the end of their changelog.
+    pub standbys: u64,
 }
 
 impl Stats {
@@ -154,9 +166,12 @@ impl Stats {
             rejoined: read(&self.rejoined),
             lost: read(&self.lost),
             restored_records: read(&self.restored_records),
+            opened: read(&self.opened),
+            standby_records: read(&self.standby_records),
             tasks: read(&self.tasks),
             restoring: read(&self.restoring),
             waiting: read(&self.waiting),
+            standbys: read(&self.standbys),
         }
     }
 }
@@ -167,6 +182,7 @@ pub(super) struct TaskCounts {
     pub(super) running: u64,
     pub(super) restoring: u64,
     pub(super) waiting: u64,
+    pub(super) standbys: u64,
 }
 
 /// One thread's part of the gauges, taken out again when the thread goes.
@@ -199,6 +215,7 @@ impl Gauges {
         change(&self.stats.tasks, old.running, counts.running);
         change(&self.stats.restoring, old.restoring, counts.restoring);
         change(&self.stats.waiting, old.waiting, counts.waiting);
+        change(&self.stats.standbys, old.standbys, counts.standbys);
     }
 
     pub(super) fn set_overlay(&mut self, bytes: u64) {
@@ -255,7 +272,7 @@ mod tests {
     use super::*;
 
     fn tasks(running: u64, restoring: u64) -> TaskCounts {
-        TaskCounts { running, restoring, waiting: 0 }
+        TaskCounts { running, restoring, waiting: 0, standbys: 0 }
     }
 
     #[test]

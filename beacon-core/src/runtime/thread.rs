@@ -16,7 +16,9 @@ use super::environment::Environment;
 use super::fault::{Blame, Fault, is_passing, panic_text};
 use super::link::Link;
 use super::opening::Waiting;
+use super::rivalry::{Fenced, Fences};
 use super::slot::Slot;
+use super::standby::Standbys;
 use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
 use super::upstream::Upstream;
@@ -47,7 +49,7 @@ pub(super) struct StreamThread {
     pub(super) environment: Arc<dyn Environment>,
     pub(super) shared: Arc<Shared>,
     pub(super) blame: Blame,
-    number: u32,
+    pub(super) number: u32,
     /// `None`: not in the group.
     link: Option<Link>,
     joined_before: bool,
@@ -58,10 +60,13 @@ pub(super) struct StreamThread {
     pub(super) waiting: BTreeMap<TaskId, Waiting>,
     /// What the timers of newly opened tasks wait for.
     pub(super) upstream: Option<Upstream>,
+    /// Tasks kept open that are not this thread's, or not now.
+    pub(super) standbys: Standbys,
     pub(super) calls: Option<Calls>,
     pub(super) dirty_since: Option<Duration>,
     pub(super) trailing_since: Option<Duration>,
     pub(super) gauges: Gauges,
+    fences: Fences,
     idle: bool,
     last_now: ProcessingTime,
 }
@@ -92,6 +97,8 @@ impl StreamThread {
             slots: BTreeMap::new(),
             waiting: BTreeMap::new(),
             upstream: None,
+            standbys: Standbys::default(),
+            fences: Fences::default(),
             calls: None,
             dirty_since: None,
             trailing_since: None,
@@ -122,7 +129,10 @@ impl StreamThread {
 
     fn step_apart(&mut self) -> Result<Next, AppError> {
         match self.join() {
-            Ok(session) => self.link = Some(Link::new(session)),
+            Ok(session) => {
+                self.link = Some(Link::new(session));
+                self.standbys.joined(self.environment.now());
+            }
             Err(error) if is_passing(&error) => {
                 tracing::warn!(%error, application = self.blame.application, "cannot join; trying again");
                 return Ok(Next::StepAfter(self.config.retry_backoff));
@@ -158,7 +168,21 @@ impl StreamThread {
         match fault {
             Fault::Fenced(reason) => {
                 Stats::add(&self.shared.stats.fenced, 1);
-                tracing::warn!(reason, application, "fenced by a newer owner; joining again");
+                match self.fences.note(self.environment.now()) {
+                    Fenced::Once => tracing::warn!(reason, application, "fenced by a newer owner; joining again"),
+                    Fenced::Again { say, wait } => {
+                        if say {
+                            tracing::error!(
+                                reason,
+                                application,
+                                instance = self.config.instance,
+                                "fenced again and again: another live process uses this instance name, and neither can \
+                                 work; give each process a name of its own"
+                            );
+                        }
+                        return Ok(Next::StepAfter(wait));
+                    }
+                }
             }
             Fault::Abort(reason) | Fault::Rejoin(reason) => {
                 Stats::add(&self.shared.stats.rejoined, 1);
@@ -241,6 +265,7 @@ impl StreamThread {
         }
         self.open_waiting(link)?;
         self.restore(link)?;
+        self.follow_standbys();
         self.look_upstream()?;
         self.fire_timers(link)?;
         let pending = self.pending();
@@ -263,7 +288,7 @@ impl StreamThread {
         let next_look = self.upstream.as_ref().map(|upstream| upstream.look_at);
         let clock = self.now();
         let next_timer = self.next_timer(clock)?;
-        let restoring = self.slots.values().any(|slot| slot.restore.is_some());
+        let restoring = self.standbys.is_behind() || self.slots.values().any(|slot| slot.restore.is_some());
         let wait = poll_wait(self.pending(), next_timer, restoring, &self.config);
         let chores = [next_call, next_open, next_look].into_iter().flatten().min();
         Ok(chores.map_or(wait, |at| wait.min(at.saturating_sub(now))))
@@ -384,6 +409,7 @@ impl StreamThread {
     /// Nothing pending may be kept, and stores are only as good as the changelog says.
     fn forget_all(&mut self) {
         self.slots.clear();
+        self.standbys.close();
         self.waiting.clear();
         self.upstream = None;
         self.dirty_since = None;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_core::log::TopicPartition;
+
 use super::rig::{PACE, Rig, wait_running};
 use crate::support::counting::{Counting, Mood, PARTITIONS};
-use crate::support::wait_until;
+use crate::support::{read_partition, wait_until};
 
 #[test]
 fn two_instances_share_the_work_while_one_comes_and_goes() {
@@ -104,4 +106,44 @@ fn threads_share_the_tasks_and_the_gauges_count_all_of_them() {
     assert_eq!(app.stats().tasks, 0, "a stopped application runs no task");
     app.wait().expect("in good order");
     rig.check(&job, "0");
+}
+
+/// Records in the changelog of a task.
+fn logged_by(rig: &Rig, job: &Counting, task: u32) -> usize {
+    read_partition(rig.log.as_ref(), &TopicPartition::new(format!("{}-changelog", job.application()), task)).len()
+}
+
+#[test]
+fn a_task_with_a_standby_copy_restores_only_a_tail() {
+    let restored = |standbys: u32| {
+        let rig = Rig::new();
+        let job = Counting::new(format!("standby{standbys}"), 60);
+        job.make_topics(rig.log.as_ref());
+        let start = |instance: &str| {
+            let mut config = rig.on_disk(job.config(instance));
+            config.standbys = standbys;
+            rig.start(job.topology(&Default::default()), config)
+        };
+        let owner = start("a");
+        wait_running(&owner, u64::from(PARTITIONS));
+        job.feed(rig.log.as_ref(), job.records() / 2, Duration::ZERO);
+        let other = start("b");
+        wait_until("each has its half", || owner.stats().tasks == 2 && other.stats().tasks == 2);
+        wait_until("copies are warm", || other.stats().standbys == u64::from(standbys.min(2)));
+        job.feed_all(rig.log.as_ref());
+        rig.wait_complete(&job);
+        let before = other.stats();
+        let logged: usize = [0, 1].into_iter().map(|number| logged_by(&rig, &job, number)).sum();
+        wait_until("copies have read all", || standbys == 0 || other.stats().standby_records == logged as u64);
+        owner.stop().expect("stopped");
+        wait_running(&other, u64::from(PARTITIONS));
+        let restored = other.stats().restored_records - before.restored_records;
+        other.stop().expect("stopped");
+        rig.check(&job, "b");
+        restored
+    };
+    let (without, with) = (restored(0), restored(2));
+    println!("{without} changelog records read at the takeover without a copy, {with} with one");
+    assert!(without >= 20, "the changelog is long enough to tell");
+    assert!(with * 10 <= without, "{with} with a copy, {without} without");
 }

@@ -45,6 +45,8 @@ pub(super) struct KafkaSession {
     membership: Membership,
     protocol: Protocol,
     rejoin_at: Option<Instant>,
+    /// The caller heard of a revocation and not of what followed it.
+    revoked: bool,
     closed: bool,
 }
 
@@ -69,6 +71,7 @@ impl KafkaSession {
             membership: Membership::default(),
             protocol,
             rejoin_at: None,
+            revoked: false,
             closed: false,
         })
     }
@@ -141,16 +144,25 @@ impl KafkaSession {
         loop {
             match self.membership.next() {
                 Next::Fetch => return Ok(None),
-                Next::ConfirmNothing => self.assign(&TopicPartitionList::new())?,
+                Next::ConfirmNothing => {
+                    self.assign(&TopicPartitionList::new())?;
+                    if std::mem::take(&mut self.revoked) && self.revokes_all() {
+                        return Ok(Some(Event::Assigned(Vec::new())));
+                    }
+                }
                 Next::Resolve(partitions) => {
                     let Some(places) = self.resolve(&partitions, left)? else {
                         return Ok(None);
                     };
                     self.membership.announce(&places);
+                    self.revoked = false;
                     return Ok(Some(Event::Assigned(places)));
                 }
                 Next::Revoke(partitions) if partitions.is_empty() => self.unassign(&[])?,
-                Next::Revoke(partitions) => return Ok(Some(Event::Revoked(partitions))),
+                Next::Revoke(partitions) => {
+                    self.revoked = true;
+                    return Ok(Some(Event::Revoked(partitions)));
+                }
                 Next::Lose { all, started } => {
                     for partition in &started {
                         self.inbox.forget(partition);
@@ -382,6 +394,10 @@ impl Session for KafkaSession {
             };
             self.inbox.fetch(wait);
         }
+    }
+
+    fn revokes_all(&self) -> bool {
+        self.protocol == Protocol::Classic
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {

@@ -1,0 +1,349 @@
+//! Tasks that a thread keeps open without owning them: those just asked back, and copies kept warm.
+//!
+//! *Parked*: a protocol that asks everything back at each rebalance gives most of it back a moment later. A parked task
+//! waits for that with its store open, so that tasks which stay are not closed and opened again. *Standby*: a copy of
+//! somebody else's task follows its changelog, so that a takeover reads a tail instead of everything.
+//!
+//! What it deliberately does not do: it agrees on nothing with other processes. Each ranks the tasks by a hash of its
+//! own name and keeps the first of those it does not own, which spreads copies without making a promise about each task.
+//!
+//! Invariant: a copy holds committed records only, and whoever takes it over plans its restore as from a disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::slot::Slot;
+use super::stats::Stats;
+use super::thread::StreamThread;
+use crate::codec::murmur2;
+use crate::log::{Event, Isolation, LogError, LogErrorKind, Reader};
+use crate::state::StateError;
+use crate::task::{Task, TaskError, TaskId, TaskSettings};
+
+/// The group's first assignment is waited for so long: what it brings need not be opened as a copy first.
+const AFTER_JOIN: Duration = Duration::from_secs(1);
+/// How long copies are read on before owned tasks get their turn.
+const SLICE: Duration = Duration::from_millis(5);
+/// How often it is looked which copies to keep.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// After a failure copies are let be for so long: a full disk, a log that is away.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Which tasks the threads of this process own or are about to open.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<BTreeMap<u32, BTreeSet<TaskId>>>);
+
+impl Claims {
+    /// What thread `number` claims from now on.
+    pub(super) fn set(&self, number: u32, tasks: BTreeSet<TaskId>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tasks);
+    }
+
+    fn all(&self) -> BTreeSet<TaskId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().copied().collect()
+    }
+}
+
+/// The copies a process keeps: the first `count` tasks in its own order (rendezvous hashing, Thaler and Ravishankar
+/// 1998) that none of its threads claims.
+fn chosen(instance: &str, partitions: u32, claimed: &BTreeSet<TaskId>, count: u32) -> BTreeSet<TaskId> {
+    let mut ranked: Vec<_> = (0..partitions)
+        .filter(|partition| !claimed.contains(&TaskId::Keyed(*partition)))
+        .map(|partition| (murmur2(format!("{partition} of {instance}").as_bytes()), partition))
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(count as usize).map(|(_, partition)| TaskId::Keyed(partition)).collect()
+}
+
+struct Kept {
+    task: Task,
+    /// Was asked back and may be given again; not followed.
+    parked: bool,
+    /// Has been read up to its changelog's end at least once.
+    warm: bool,
+    last_flush: Duration,
+}
+
+/// The tasks one thread keeps open without owning them.
+#[derive(Default)]
+pub(super) struct Standbys {
+    kept: BTreeMap<TaskId, Kept>,
+    /// Reads the changelogs of the copies in `followed`, and of others that are not listened to any more.
+    reader: Option<Box<dyn Reader>>,
+    followed: BTreeSet<TaskId>,
+    look_at: Duration,
+    /// The last reading found more than it had time for.
+    behind: bool,
+}
+
+impl Standbys {
+    /// A new session: see [`AFTER_JOIN`].
+    pub(super) fn joined(&mut self, now: Duration) {
+        self.look_at = now + AFTER_JOIN;
+    }
+
+    /// Hands over a task that is kept, if it is.
+    pub(super) fn take(&mut self, id: TaskId) -> Option<Task> {
+        self.followed.remove(&id);
+        self.kept.remove(&id).map(|kept| kept.task)
+    }
+
+    /// Closes everything, what is committed flushed.
+    pub(super) fn close(&mut self) {
+        for (id, kept) in std::mem::take(&mut self.kept) {
+            close(id, kept);
+        }
+        self.stop_following();
+    }
+
+    fn stop_following(&mut self) {
+        self.reader = None;
+        self.followed.clear();
+        self.behind = false;
+    }
+
+    /// Copies that have seen the end of their changelog.
+    pub(super) fn warm(&self) -> u64 {
+        self.kept.values().filter(|kept| kept.warm && !kept.parked).count() as u64
+    }
+
+    fn copies(&self) -> BTreeSet<TaskId> {
+        self.kept.iter().filter(|(_, kept)| !kept.parked).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether there is more to read at once.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+}
+
+fn close(id: TaskId, mut kept: Kept) {
+    if let Err(error) = kept.task.flush() {
+        tracing::warn!(task = %id, %error, "could not flush a task that was kept open; its tail will be read again");
+    }
+}
+
+impl StreamThread {
+    /// Keeps a task that was asked back and may come again.
+    ///
+    /// # Errors
+    /// The store's; the task is gone then, and opened again when it comes.
+    pub(super) fn park(&mut self, id: TaskId, mut slot: Slot) -> Result<(), StateError> {
+        if slot.restore.is_some() {
+            // Half of a restore is as good on disk.
+            return slot.task.flush();
+        }
+        slot.task.dropped()?;
+        let kept = Kept { task: slot.task, parked: true, warm: true, last_flush: slot.last_flush };
+        self.standbys.kept.insert(id, kept);
+        Ok(())
+    }
+
+    /// A whole assignment was told: parked tasks that are not in it will not come again. Their stores make good copies.
+    pub(super) fn settle_parked(&mut self) {
+        let kept = std::mem::take(&mut self.standbys.kept);
+        for (id, mut kept) in kept {
+            if kept.parked && !self.waiting.contains_key(&id) {
+                if self.config.standbys == 0 || matches!(id, TaskId::Stateless(_)) {
+                    close(id, kept);
+                    continue;
+                }
+                kept.parked = false;
+            }
+            self.standbys.kept.insert(id, kept);
+        }
+    }
+
+    /// Brings the copies up to date for a moment. They are a help, not a duty: what fails is told and tried later.
+    pub(super) fn follow_standbys(&mut self) {
+        self.yield_parked();
+        if self.config.standbys == 0 {
+            return;
+        }
+        let now = self.environment.now();
+        if now < self.standbys.look_at && self.standbys.reader.is_none() {
+            return;
+        }
+        if let Err(error) = self.choose_standbys(now).and_then(|()| self.read_standbys(now)) {
+            tracing::warn!(%error, application = self.blame.application, "standby copies are closed for now");
+            self.standbys.kept.retain(|_, kept| kept.parked);
+            self.standbys.stop_following();
+            self.standbys.look_at = now + RETRY;
+        }
+        self.count_tasks();
+    }
+
+    /// Another thread of this process was given what is parked here.
+    fn yield_parked(&mut self) {
+        if self.standbys.kept.is_empty() || self.config.threads <= 1 {
+            return;
+        }
+        let claimed = self.shared.claims.all();
+        let kept = std::mem::take(&mut self.standbys.kept);
+        for (id, kept) in kept {
+            if claimed.contains(&id) && !self.waiting.contains_key(&id) {
+                self.standbys.followed.remove(&id);
+                close(id, kept);
+            } else {
+                self.standbys.kept.insert(id, kept);
+            }
+        }
+    }
+
+    fn choose_standbys(&mut self, now: Duration) -> Result<(), TaskError> {
+        if now < self.standbys.look_at {
+            return Ok(());
+        }
+        self.standbys.look_at = now + LOOK_EVERY;
+        let claimed = self.shared.claims.all();
+        let threads = self.config.threads.max(1);
+        let mut wanted = chosen(&self.config.instance, self.config.partitions, &claimed, self.config.standbys);
+        wanted.retain(|id| matches!(id, TaskId::Keyed(partition) if partition % threads == self.number));
+        let unwanted: Vec<_> = self.standbys.copies().difference(&wanted).copied().collect();
+        for id in unwanted {
+            if let Some(kept) = self.standbys.kept.remove(&id) {
+                close(id, kept);
+            }
+        }
+        for id in wanted {
+            if !self.standbys.kept.contains_key(&id) {
+                self.open_standby(id, now)?;
+            }
+        }
+        if self.standbys.copies() != self.standbys.followed {
+            self.follow()?;
+        }
+        Ok(())
+    }
+
+    fn open_standby(&mut self, id: TaskId, now: Duration) -> Result<(), TaskError> {
+        let settings = TaskSettings { id, partitions: self.config.partitions };
+        let store = match self.stores.open(id) {
+            // Another thread has just lost it and not noticed yet.
+            Err(StateError::Locked(_)) => return Ok(()),
+            store => store?,
+        };
+        let mut task = Task::new(&self.topology, &settings, store)?;
+        let end = self.log.offsets(task.changelog(), Isolation::Uncommitted)?.end;
+        if task.changelog_end().is_some_and(|have| have > end) {
+            tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
+            drop(task);
+            self.stores.wipe(id)?;
+            task = Task::new(&self.topology, &settings, self.stores.open(id)?)?;
+        }
+        self.standbys.kept.insert(id, Kept { task, parked: false, warm: false, last_flush: now });
+        Ok(())
+    }
+
+    /// Begins to read the changelogs of all copies from where each stands.
+    fn follow(&mut self) -> Result<(), LogError> {
+        let mut places = Vec::new();
+        for (id, kept) in self.standbys.kept.iter().filter(|(_, kept)| !kept.parked) {
+            let changelog = kept.task.changelog().clone();
+            let start = self.log.offsets(&changelog, Isolation::Uncommitted)?.start;
+            let from = kept.task.changelog_end().unwrap_or(0);
+            if from < start {
+                return Err(LogError::new(
+                    LogErrorKind::Trimmed,
+                    format!("changelog {changelog} begins at offset {start}, the copy of task {id} ends at {from}"),
+                ));
+            }
+            places.push((changelog, from));
+        }
+        if places.is_empty() {
+            self.standbys.stop_following();
+            return Ok(());
+        }
+        let mut reader = match self.standbys.reader.take() {
+            Some(reader) => reader,
+            None => self.log.reader(Isolation::Committed)?,
+        };
+        reader.assign(&places)?;
+        self.standbys.reader = Some(reader);
+        self.standbys.followed = self.standbys.copies();
+        Ok(())
+    }
+
+    fn read_standbys(&mut self, now: Duration) -> Result<(), TaskError> {
+        let Standbys { reader: Some(reader), kept, followed, behind, .. } = &mut self.standbys else { return Ok(()) };
+        let until = now + SLICE;
+        *behind = true;
+        while self.environment.now() < until {
+            match reader.poll(Duration::ZERO)? {
+                Event::Records(batch) => {
+                    for index in 0..batch.len() {
+                        let record = batch.get(index);
+                        let id = TaskId::Keyed(record.partition);
+                        let copy = kept.get_mut(&id).filter(|_| followed.contains(&id));
+                        if let (Some(copy), Some(value)) = (copy, record.value) {
+                            copy.task.replay(record.offset, value)?;
+                            Stats::add(&self.shared.stats.standby_records, 1);
+                        }
+                    }
+                }
+                Event::EndOfPartition(at, end) => {
+                    let id = TaskId::Keyed(at.partition);
+                    if let Some(copy) = kept.get_mut(&id).filter(|_| followed.contains(&id)) {
+                        copy.task.finish_replay(end)?;
+                        copy.warm = true;
+                    }
+                }
+                _ => {
+                    *behind = false;
+                    break;
+                }
+            }
+        }
+        if !self.stores.outlive_the_process() {
+            return Ok(());
+        }
+        for copy in kept.values_mut() {
+            let unflushed = copy.task.unflushed_bytes();
+            let is_old = now.saturating_sub(copy.last_flush) >= self.config.flush_interval;
+            if unflushed >= self.config.flush_bytes || (unflushed > 0 && is_old) {
+                copy.task.flush()?;
+                copy.last_flush = now;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(partitions: impl IntoIterator<Item = u32>) -> BTreeSet<TaskId> {
+        partitions.into_iter().map(TaskId::Keyed).collect()
+    }
+
+    #[test]
+    fn copies_are_of_tasks_that_nobody_here_claims() {
+        let claimed = keyed([0, 1]);
+        assert_eq!(chosen("a", 4, &claimed, 8), keyed([2, 3]));
+        assert_eq!(chosen("a", 4, &claimed, 1).len(), 1);
+        assert!(chosen("a", 4, &claimed, 0).is_empty());
+    }
+
+    #[test]
+    fn processes_choose_differently_so_that_most_tasks_have_a_copy() {
+        let mut copies: BTreeMap<TaskId, u32> = BTreeMap::new();
+        for instance in 0..8 {
+            for id in chosen(&instance.to_string(), 32, &BTreeSet::new(), 12) {
+                *copies.entry(id).or_default() += 1;
+            }
+        }
+        // Three copies a task on average; chance leaves a few without.
+        assert!(copies.len() >= 28, "{copies:?}");
+        assert!(copies.values().all(|count| *count < 8), "{copies:?}");
+    }
+
+    #[test]
+    fn a_choice_changes_only_by_what_is_claimed() {
+        let before = chosen("b", 16, &BTreeSet::new(), 6);
+        let taken = *before.first().expect("six");
+        let after = chosen("b", 16, &BTreeSet::from([taken]), 6);
+        assert_eq!(before.difference(&after).collect::<Vec<_>>(), [&taken]);
+    }
+}
