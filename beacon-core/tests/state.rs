@@ -71,6 +71,11 @@ impl KeyedProcess for Interpreter {
                 self.map.insert(ctx, &number(1)?, &words[2].to_owned());
                 String::new()
             }
+            "fill" => {
+                let from = number(1)?;
+                (from..from + 50).for_each(|number| self.map.insert(ctx, &number, &"x".to_owned()));
+                String::new()
+            }
             "remove" => {
                 self.map.remove(ctx, &number(1)?);
                 String::new()
@@ -258,6 +263,30 @@ fn entries_are_gone_at_their_end_and_not_before() {
     assert_eq!(answers(&mut talk), ["", "", "", ""]);
     talk.tell("a", "append z");
     assert_eq!(talk.ask("a", "list"), "z", "a list begins anew");
+}
+
+#[test]
+fn a_list_that_got_a_shorter_lifetime_overwrites_nothing() {
+    let mut talk = Talk::new(Some(Ttl::since_write(Duration::from_secs(3600))));
+    talk.tell("a", "append 1");
+    talk.tell("a", "append 2");
+    talk.0.upgrade(interpreter(Some(Ttl::since_write(Duration::from_secs(60)))));
+    talk.tell("a", "append 3");
+    talk.advance(60);
+    assert_eq!(talk.ask("a", "list"), "1,2", "the youngest ends first");
+    talk.tell("a", "append 4");
+    assert_eq!(talk.ask("a", "list"), "1,2,4");
+}
+
+#[test]
+fn the_sweep_keeps_up_with_steps_that_write_much() {
+    let mut talk = Talk::new(Some(Ttl::since_write(Duration::from_secs(1))));
+    for round in 0..50 {
+        talk.tell("a", &format!("fill {}", round * 50));
+        talk.advance(2);
+    }
+    let left = talk.stored();
+    assert!(left <= 100, "{left} entries are left of what ended long ago");
 }
 
 #[test]

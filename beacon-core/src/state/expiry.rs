@@ -1,8 +1,8 @@
 //! Entries that end by themselves: lifetimes in processing time.
 //!
 //! Each entry is stored with the moment it expires at. Whether it is still there is decided by the step's time and the
-//! stored bytes alone, so replaying a step decides the same; an expired entry is never returned, whether it was removed
-//! yet or not. Removal is bookkeeping: an index in the order of those moments, derived and on this disk only, is swept a
+//! stored bytes alone; an expired entry is never returned, whether it was removed yet or not. A step that is done again,
+//! after an abort or by another owner, has a time of its own, and decides by that one. Removal is bookkeeping: an index in the order of those moments, derived and on this disk only, is swept a
 //! few entries per step, inside the step, so that removals are part of its commit. What it deliberately does not do: it
 //! sets no timers and wakes nobody. A task at rest keeps expired bytes until its next step.
 //!
@@ -150,20 +150,24 @@ pub struct Expiries {
     used: RefCell<Vec<(Vec<u8>, Ttl)>>,
     /// Nothing in the index is due before this.
     next_ms: Cell<i64>,
+    /// Index entries written in this step.
+    indexed: Cell<usize>,
 }
 
 impl Default for Expiries {
     fn default() -> Self {
-        Self { used: RefCell::default(), next_ms: Cell::new(i64::MIN) }
+        Self { used: RefCell::default(), next_ms: Cell::new(i64::MIN), indexed: Cell::default() }
     }
 }
 
-/// Index entries looked at per step.
+/// Index entries looked at per step at least; twice as many as it writes itself, if that is more, so that the sweep
+/// keeps up with whatever steps write.
 const SWEEP: usize = 16;
 
 impl Expiries {
     fn note(&self, at_ms: i64) {
         self.next_ms.set(self.next_ms.get().min(at_ms));
+        self.indexed.set(self.indexed.get() + 1);
     }
 
     /// An entry was read and lives on for it.
@@ -194,6 +198,7 @@ impl Expiries {
     }
 
     fn sweep(&self, state: &mut TaskState, now: ProcessingTime) -> Result<(), StateError> {
+        let limit = SWEEP.max(2 * self.indexed.take());
         if self.next_ms.get() > now.as_millis() {
             return Ok(());
         }
@@ -203,7 +208,7 @@ impl Expiries {
         let mut next_ms = i64::MAX;
         state.scan(&from, layout::prefix_end(&[EXPIRY_INDEX]).as_deref(), &mut |key, _| {
             let at_ms = key.get(1..9).and_then(|bytes| i64::decode(bytes).ok()).unwrap_or(i64::MIN);
-            if at_ms > now.as_millis() || due.len() == SWEEP {
+            if at_ms > now.as_millis() || due.len() == limit {
                 next_ms = at_ms;
                 return false;
             }
@@ -226,6 +231,7 @@ impl Expiries {
     /// Steps were taken back: what was known of the index may be wrong.
     pub(crate) fn forget(&self) {
         self.used.take();
+        self.indexed.take();
         self.next_ms.set(i64::MIN);
     }
 }

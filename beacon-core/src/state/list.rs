@@ -27,10 +27,14 @@ impl<V: Codec> ListState<V> {
     /// When the store fails or its bytes are no list.
     pub fn append(&self, scope: &mut impl KeyedScope, value: &V) -> Result<(), StateError> {
         let store = &self.elements.store;
-        // The length stands where the elements' numbers would follow. With lifetimes it lives as long as the youngest
-        // element; when it is gone all elements are, and numbers begin anew.
+        // The length stands where the elements' numbers would follow.
         let length_at = store.prefix(scope);
-        let number = store.get::<u64>(scope, &length_at)?.unwrap_or(0);
+        let number = match store.get::<u64>(scope, &length_at)? {
+            Some(length) => length,
+            // With lifetimes it lives as long as the element last appended, which need not be the one that ends last:
+            // the program may have got a shorter lifetime since, or a clock that is behind.
+            None => self.elements.last_in(scope, 0..)?.map_or(0, |(last, _)| last + 1),
+        };
         store.put(scope, &length_at, &(number + 1));
         self.elements.insert(scope, &number, value);
         Ok(())

@@ -165,6 +165,12 @@ impl TestDriver {
         self.run();
     }
 
+    /// Stops everything and starts another version of the program on the same topics and state.
+    pub fn upgrade(&mut self, topology: Topology) {
+        self.topology = topology;
+        self.crash_and_restore();
+    }
+
     /// Nothing runs for this long, as when the machine is off; then everything starts again from the changelog.
     pub fn down_for(&mut self, time: Duration) {
         self.now = self.now + time;
