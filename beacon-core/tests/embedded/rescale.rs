@@ -237,7 +237,7 @@ fn what_is_at_work_or_unread_is_not_touched() {
 fn a_rescale_that_was_killed_goes_on_and_keeps_the_application_from_starting() {
     let rig = Rig::new();
     run_phase(&rig, 4, 0);
-    // Killed between the deletion of the old changelog and the making of the new one: the log fails there.
+    // Killed between two steps, when the changelog was replaced and the source was not.
     let topology = topology();
     let plan =
         Rescale { applications: vec![(&topology, config(&rig, 4))], topics: specs(8), readers: Vec::new(), to: 8 };
@@ -256,6 +256,33 @@ fn a_rescale_that_was_killed_goes_on_and_keeps_the_application_from_starting() {
     assert!(done.first().is_some_and(|step| step.starts_with("replace words")), "{done:?}");
     run_phase(&rig, 8, 1);
     check(&rig, 8, 2);
+}
+
+#[test]
+fn a_record_written_while_topics_are_copied_stops_the_rescale_and_is_kept() {
+    let rig = Rig::new();
+    run_phase(&rig, 4, 0);
+    let topology = topology();
+    let plan =
+        Rescale { applications: vec![(&topology, config(&rig, 4))], topics: specs(8), readers: Vec::new(), to: 8 };
+    let log: Arc<dyn Log> = rig.log.clone();
+    let appender = rig.log.appender().expect("an appender");
+    let mut written = false;
+    let refused = tools::rescale(&log, &plan, &mut |step| {
+        if step.to_string().starts_with("replace") && !std::mem::replace(&mut written, true) {
+            let record = Record::new("words", word(PER_PHASE), word(PER_PHASE));
+            appender.append_blocking(vec![record]).expect("appended");
+        }
+    });
+    let error = refused.expect_err("a writer was not stopped").to_string();
+    assert!(written && error.contains("words grew"), "{error}");
+    let topics = rig.log.list_topics().expect("listed");
+    assert!(topics.iter().all(|topic| topic.name != "words" || topic.partitions == 4), "{topics:?}");
+    assert!(topics.iter().all(|topic| !topic.name.contains("staged") && !topic.name.contains("maintenance")));
+    // It starts as it was, and reads the record.
+    let app = rig.start(self::topology(), config(&rig, 4));
+    wait_until("everything is read", || read_to_the_end(rig.log.as_ref()));
+    app.stop().expect("stopped");
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use beacon_core::log::Log;
+use beacon_core::log::{Log, TopicSpec};
 use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_core::tools::{self, Rescale};
 use beacon_core::topology::Topology;
+use beacon_proto::topics::Topics;
 use beacon_service::flags::TopicFlags;
 
 use super::Application;
@@ -53,7 +54,7 @@ pub fn run(
     if applications.is_empty() {
         bail!("nothing of Beacon ever ran on {}", log.describe());
     }
-    let plan = Rescale { applications, topics: topics.specs(to), readers: Vec::new(), to };
+    let plan = Rescale { applications, topics: following(&topics, to), readers: Vec::new(), to };
     let (division, steps) = tools::plan_rescale(log.as_ref(), &plan)?;
     println!("from {} to {} partitions:", division.from(), division.to());
     for step in &steps {
@@ -66,4 +67,30 @@ pub fn run(
     tools::rescale(log, &plan, &mut |step| eprintln!("{step} ..."))?;
     eprintln!("done: start everything again, with --partitions {to}");
     Ok(())
+}
+
+/// Beacon's topics whose count follows `--partitions`. The others have one partition and feed broadcasts.
+fn following(topics: &Topics, to: u32) -> Vec<TopicSpec> {
+    // Told apart by two counts: a topic of one partition has it under both.
+    let fixed: Vec<String> =
+        topics.specs(2 * to).into_iter().filter(|spec| spec.partitions != 2 * to).map(|spec| spec.name).collect();
+    topics.specs(to).into_iter().filter(|spec| !fixed.contains(&spec.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_broadcasts_keep_their_one_partition() {
+        for to in [1, 2, 8] {
+            let found = following(&Topics::new("beacon.".to_owned()), to);
+            assert!(found.iter().all(|spec| spec.partitions == to), "{found:?}");
+            assert!(found.iter().any(|spec| spec.name == "beacon.alerts"), "{found:?}");
+            assert!(
+                !found.iter().any(|spec| spec.name == "beacon.plans" || spec.name == "beacon.silences"),
+                "{found:?}"
+            );
+        }
+    }
 }

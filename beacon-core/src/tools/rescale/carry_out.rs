@@ -8,7 +8,7 @@ use super::super::ToolError;
 use super::super::maintenance::Journal;
 use super::super::reading::partitions;
 use super::copy::{Place, copy};
-use super::plan::{RescaleStep, groups, heading, plan_rescale, read_by, staged};
+use super::plan::{RescaleStep, heading, plan_rescale, read_by, staged};
 use super::{Rescale, state};
 use crate::log::{CleanupPolicy, Isolation, Log, LogError, TopicSpec};
 use crate::runtime::internal_topics;
@@ -26,17 +26,45 @@ pub fn rescale(log: &Arc<dyn Log>, rescale: &Rescale<'_>, told: &mut dyn FnMut(&
     let applications: Vec<&Topology> = rescale.applications.iter().map(|(topology, _)| *topology).collect();
     let mut journal = Journal::open(log.as_ref(), &applications, &heading(division))?;
     let work = Work { log, rescale, division };
+    let mut untouched = !steps.iter().any(|step| destroys(step) && journal.is_done(&step.to_string()));
     for step in &steps {
         let name = step.to_string();
-        if !journal.is_done(&name) {
-            told(step);
-            work.carry_out(step)?;
-            journal.note(&name)?;
+        if journal.is_done(&name) {
+            continue;
         }
+        told(step);
+        if untouched && destroys(step) {
+            if let Some(grown) = work.grown(&steps, &journal)? {
+                // Nothing was replaced yet, so giving up costs the copies only.
+                work.tidy(&steps)?;
+                journal.close()?;
+                return Err(ToolError::Refused(format!(
+                    "{grown} grew while it was copied: somebody still writes to it (a gateway?). Nothing was changed. \
+                     Stop all writers, start the applications once more until their lag is zero, stop them, and try again"
+                )));
+            }
+            untouched = false;
+        }
+        if let RescaleStep::StageTopic(topic) = step {
+            let copied = work.ends(topic)?;
+            work.carry_out(step)?;
+            journal.note(&copied)?;
+        } else {
+            work.carry_out(step)?;
+        }
+        journal.note(&name)?;
     }
     work.tidy(&steps)?;
     journal.close()
 }
+
+/// From the first of these on there is no way back but forward.
+fn destroys(step: &RescaleStep) -> bool {
+    matches!(step, RescaleStep::Replace(_) | RescaleStep::Empty(_))
+}
+
+/// Looks at offsets that were set, a tenth of a second apart.
+const PATIENCE: u32 = 300;
 
 struct Work<'a> {
     log: &'a Arc<dyn Log>,
@@ -64,6 +92,27 @@ impl Work<'_> {
             RescaleStep::Empty(topic) => Ok(self.make(topic, self.cleanup(topic))?),
             RescaleStep::SetOffsets(group) => self.set_offsets(group),
         }
+    }
+
+    /// Where a topic ends now, as a line of the journal.
+    fn ends(&self, topic: &str) -> Result<String, ToolError> {
+        let mut ends = Vec::new();
+        for partition in partitions(self.log.as_ref(), topic)? {
+            ends.push(self.log.offsets(&partition, Isolation::Uncommitted)?.end);
+        }
+        Ok(format!("copied {topic} up to {ends:?}"))
+    }
+
+    /// A topic that got records after it was copied.
+    fn grown(&self, steps: &[RescaleStep], journal: &Journal<'_>) -> Result<Option<String>, ToolError> {
+        for step in steps {
+            if let RescaleStep::StageTopic(topic) = step
+                && !journal.is_done(&self.ends(topic)?)
+            {
+                return Ok(Some(topic.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn stage_changelog(&self, application: &str) -> Result<(), ToolError> {
@@ -111,7 +160,10 @@ impl Work<'_> {
         let wanted: BTreeSet<_> = offsets.iter().cloned().collect();
         let mut stayed = 0;
         self.log.set_committed(group, offsets)?;
-        while stayed < 3 {
+        for _ in 0..PATIENCE {
+            if stayed == 3 {
+                return Ok(());
+            }
             std::thread::sleep(Duration::from_millis(100));
             let found: BTreeSet<_> = self.log.committed(group, &topics)?.into_iter().collect();
             if wanted.is_subset(&found) {
@@ -121,7 +173,10 @@ impl Work<'_> {
                 self.log.set_committed(group, offsets)?;
             }
         }
-        Ok(())
+        Err(ToolError::Refused(format!(
+            "the offsets of group {group} in {} do not stay as they are set; look after the log, and call this again",
+            topics.join(", ")
+        )))
     }
 
     fn tidy(&self, steps: &[RescaleStep]) -> Result<(), ToolError> {
@@ -130,7 +185,6 @@ impl Work<'_> {
                 self.log.delete_topics(&[&staged(topic)])?;
             }
         }
-        debug_assert!(!groups(self.rescale).is_empty(), "a plan has at least one application");
         Ok(())
     }
 }
