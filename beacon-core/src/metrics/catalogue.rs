@@ -91,18 +91,6 @@ catalogue! {
     RESTORED_RECORDS = Counter "beacon_restore_total" []
         "Changelog records read to restore state.",
         "restore-total (Kafka Streams, task)";
-    RESTORED_BYTES = Counter "beacon_restore_bytes_total" []
-        "Changelog bytes read to restore state.",
-        "";
-    RESTORE_REMAINING = Gauge "beacon_restore_remaining_records" ["task"]
-        "Changelog offsets a restoring task still has to read.",
-        "restore-remaining-records-total (Kafka Streams, task)";
-    RESTORE_TIME_LEFT = Gauge "beacon_restore_time_left_seconds" ["task"]
-        "How long a restore will still take at the speed it had so far.",
-        "";
-    CHECKPOINT_AGE = Gauge "beacon_checkpoint_age_seconds" ["task"]
-        "Age of the newest checkpoint this process made of the task; absent before the first.",
-        "";
     COMMITTED_OFFSET = Gauge "beacon_committed_offset" ["topic", "partition"]
         "Next offset to read of an input partition of this process, as committed.",
         "committed_offset (librdkafka)";

@@ -22,7 +22,6 @@ pub struct Stats {
     pub(super) restored_records: AtomicU64,
     /// Commits whose outcome had to be asked for again.
     pub(super) unknown: AtomicU64,
-    pub(super) restored_bytes: AtomicU64,
     pub(super) commit_latency: Histogram,
     pub(super) timer_lateness: Histogram,
     rebalance_latency: Histogram,
@@ -51,7 +50,6 @@ impl Default for Stats {
             restored_records: zero(),
             unknown: zero(),
             lost: zero(),
-            restored_bytes: zero(),
             commit_latency: Histogram::of_latencies(),
             timer_lateness: Histogram::of_long_times(),
             rebalance_latency: Histogram::of_long_times(),
@@ -149,7 +147,6 @@ impl Stats {
             number(&catalogue::REJOINED, &self.rejoined),
             number(&catalogue::LOST, &self.lost),
             number(&catalogue::RESTORED_RECORDS, &self.restored_records),
-            number(&catalogue::RESTORED_BYTES, &self.restored_bytes),
         ]
     }
 
