@@ -60,6 +60,82 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Learning it
+//!
+//! Seven examples, in this order. Each is a program that runs on the embedded log in a temporary directory (the last one in
+//! simulation), says what it finds, and fails if that is not what it should be: `cargo run --example 01_map`.
+//!
+//! 1. `01_map` — **streams.** A [`topology::TopologyBuilder`] makes streams of topics. `map`, `filter` and `flat_map` keep
+//!    no state; `sink` writes. `build()` tells all mistakes at once, [`topology::Topology::describe`] shows what was built.
+//! 2. `02_count` — **keys and state.** `key_by` brings all values of a key to one task, through a topic of the job's
+//!    own; `keyed` relies on the key that a topic already has. A [`operator::KeyedProcess`] keeps a
+//!    [`state::Value`], [`state::MapState`] or [`state::ListState`] per key, made by its constructor from a
+//!    [`state::Registry`]. What is only a fold is a `reduce` or an `aggregate`. Entries that should end by themselves get
+//!    a [`state::Ttl`]; values that will change with the program are [`codec::Versioned`].
+//! 3. `03_timer` — **time.** Timers are an enum of the operator's, per key: setting one moves it, cancelling clears it. The
+//!    type of the deadline says which clock it is on: [`time::ProcessingTime`] or [`time::EventTime`].
+//! 4. `04_window` — **windows.** [`topology::Windows`] and [`topology::Sessions`] over event time, by sources that say how
+//!    much out of order they are. Late records come out of an output with a name; so may anything: see
+//!    [`operator::Output`].
+//! 5. `05_join` — **several inputs.** A [`topology::Table`] is joined; two streams are connected into one operator
+//!    ([`operator::ConnectedProcess`]); what every task must know is broadcast ([`operator::BroadcastProcess`]). The
+//!    world outside is asked by calls whose answers are records ([`topology::Replies`]).
+//! 6. `06_restore` — **losing things.** State on disk is a copy of a changelog. What an operator cannot take is a dead
+//!    letter, a retry or a stop: [`operator::OpError`].
+//! 7. `07_simulate` — **testing.** [`testing::TestDriver`] runs a job in virtual time, record by record;
+//!    [`testing::simulation`] runs several processes of it through every mishap that a seed chooses.
+//!
+//! # Promises
+//!
+//! Each with a test that holds it.
+//!
+//! * Outputs and state are those of a run in which nothing went wrong, through `kill -9` with the disk kept
+//!   (`tests/embedded/kills.rs: outputs_and_state_are_exact_through_kill_9_with_the_disk_kept`) and lost
+//!   (`tests/embedded/kills.rs: outputs_and_state_are_exact_through_kill_9_with_the_disk_lost`), and through every
+//!   course of crashes, zombies, rebalances, aborted and unknown commits that thousands of seeds choose
+//!   (`tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_first_half`).
+//! * A commit that is aborted, or whose outcome is unknown, changes nothing twice
+//!   (`tests/embedded/faults.rs: aborted_and_unknown_commits_change_nothing`).
+//! * Processes share the work, and one that was away loses its tasks without harm
+//!   (`tests/embedded/rebalance.rs: two_instances_share_the_work_while_one_comes_and_goes`,
+//!   `tests/embedded/rebalance.rs: an_instance_that_was_silent_too_long_loses_its_tasks_and_goes_on`).
+//! * A member that froze cannot commit any more once its partition moved
+//!   (`tests/kafka/children.rs: a_frozen_member_whose_partition_moved_is_refused_kip_848`).
+//! * A timer fires once, also over a restart (`tests/test_driver.rs: restored_timer_fires_once`); overdue ones wait for
+//!   the backlog (`tests/embedded/backlog.rs: overdue_timers_wait_for_the_backlog_of_their_task`).
+//! * A panic of an operator names its record and leaves no half commit
+//!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`).
+//! * A refused record leaves a dead letter with the reason, the place and the operator, and nothing else
+//!   (`tests/operators.rs: a_dead_letter_names_the_operator_the_place_and_the_reason`,
+//!   `tests/test_driver.rs: a_refused_record_leaves_only_a_dead_letter`).
+//! * Lists and maps answer like plain ones, written or pending
+//!   (`tests/state.rs: lists_and_maps_answer_like_plain_ones`); an append costs the same however long the list is
+//!   (`tests/state.rs: an_append_writes_one_element_and_the_length`).
+//! * An entry with a lifetime is there until its end and never after it
+//!   (`tests/state.rs: entries_are_gone_at_their_end_and_not_before`), whatever was swept
+//!   (`tests/state.rs: lists_with_lifetimes_answer_like_queues`).
+//! * State of an older program is read and upgraded
+//!   (`src/codec/versioned.rs: bytes_of_every_older_version_are_read_and_upgraded_in_turn`), that of a newer one refused by
+//!   name (`src/codec/versioned.rs: an_unknown_version_is_an_error_that_names_the_known_ones`).
+//! * Named outputs are taken back with their step
+//!   (`tests/operators.rs: named_outputs_are_streams_of_their_own_and_taken_back_with_the_step`).
+//! * A join says the same with crashes (`tests/operators.rs: what_a_join_says_is_the_same_with_crashes`).
+//! * Windows tell what all records, sorted, come to, out of order and through crashes
+//!   (`tests/windows.rs: windows_tell_what_the_oracle_tells`, `tests/windows.rs: sessions_tell_what_the_oracle_tells`).
+//! * Event time is right behind a `key_by` (`tests/windows.rs: nothing_in_order_is_late_behind_a_rekey`), and idle
+//!   partitions do not hold it up (`tests/windows.rs: an_idle_partition_holds_nobody_up`).
+//! * Calls are made at least once, counted once
+//!   (`tests/embedded/calls.rs: answers_lost_by_kill_9_are_asked_for_again_and_count_once`), and no more at a time than
+//!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`).
+//! * A change of the partition count keeps everything
+//!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`).
+//! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`).
+//! * The pure core asks no clock and waits for nothing
+//!   (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`).
+//! * The examples run and find what they promise (`tests/examples.rs: example_01_map` and its neighbours).
+//!
+//! # Where things are
+//!
 //! [`runtime::App`] runs the same topology over a [`log::Log`]: `log::kafka::KafkaLog` or `log::embedded::EmbeddedLog`.
 //!
 //! Modules, in the order they may use each other: [`time`], [`codec`], [`log`] (the contract), [`state`], [`timer`],
