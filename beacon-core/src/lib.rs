@@ -139,7 +139,7 @@
 //! [`runtime::App`] runs the same topology over a [`log::Log`]: `log::kafka::KafkaLog` or `log::embedded::EmbeddedLog`.
 //!
 //! Modules, in the order they may use each other: [`time`], [`codec`], [`log`] (the contract), [`state`], [`timer`],
-//! [`operator`], [`topology`], [`task`] are pure; [`runtime`] runs tasks over a log; [`testing`] runs them over memory
+//! [`operator`], [`topology`], [`task`], [`checkpoint`] are pure; [`runtime`] runs tasks over a log; [`testing`] runs them over memory
 //! and virtual time; [`view`] reads compacted topics.
 #![deny(missing_docs)]
 
@@ -147,6 +147,7 @@
 #[cfg(test)]
 extern crate self as beacon_core;
 
+pub mod checkpoint;
 pub mod codec;
 pub mod log;
 pub mod metrics;

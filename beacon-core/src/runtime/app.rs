@@ -1,12 +1,13 @@
 //! Starting, watching and stopping an application.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::environment::{Environment, RealTime};
 use super::fault::panic_text;
 use super::prepare::prepare_patiently;
+use super::progress::{RestoreProgress, Restores};
 use super::standby::Claims;
 use super::stats::{Stats, StatsSnapshot};
 use super::stores::Stores;
@@ -80,6 +81,9 @@ pub(super) struct Shared {
     pub(super) joined: AtomicU32,
     pub(super) stats: Arc<Stats>,
     pub(super) claims: Claims,
+    pub(super) restores: Restores,
+    /// Uploads of checkpoints under way.
+    pub(super) uploads: Arc<AtomicUsize>,
 }
 
 /// A running application of this process. Dropping it stops it without waiting.
@@ -148,6 +152,11 @@ impl App {
             shared: Arc::clone(&self.shared),
             memory: self.memory.clone(),
         }
+    }
+
+    /// How far the restores under way are, by task.
+    pub fn restores(&self) -> Vec<RestoreProgress> {
+        self.shared.restores.read()
     }
 
     /// Asks all threads to finish the commit in hand and leave; returns at once.

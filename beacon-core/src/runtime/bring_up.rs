@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AppConfig;
+use super::checkpointing::{Fetch, Fetched, Wanted};
 use super::environment::RealTime;
-use super::restore::{self, Plan};
+use super::progress::Progress;
+use super::restore::{self, Lack, Plan};
 use super::stores::{Stores, TaskStores};
-use crate::log::Log;
-use crate::state::StateError;
+use crate::checkpoint::TaskObjects;
+use crate::log::{Log, TopicPartition};
+use crate::state::{StateError, Store};
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 use crate::topology::Topology;
 
@@ -35,10 +38,54 @@ pub fn bring_up(
         task = open()?;
         plan = restore::plan(&mut task, log.as_ref())?;
     }
+    if let Plan::Lacking(lack) = &plan {
+        let changelog = task.changelog().clone();
+        drop(task);
+        let store =
+            from_checkpoint(log, config, &stores, (topology.application(), partitions, number), changelog, lack)?;
+        task = Task::new(topology, &settings, store)?;
+        plan = restore::plan(&mut task, log.as_ref())?;
+    }
     match plan {
         Plan::Current(end) => task.finish_replay(end)?,
         Plan::Replay(mut replay) => while !replay.go_on(&mut task, Duration::from_secs(1), &RealTime::new())? {},
-        Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+        Plan::Foreign => {
+            let reason = "local state cannot be removed, or the newest checkpoint belongs to another changelog";
+            return Err(StateError::Store(reason.into()).into());
+        }
+        Plan::Lacking(lack) => return Err(lack.refuse(&["it was trimmed meanwhile".to_owned()]).into()),
     }
     Ok(task)
+}
+
+/// Brings the newest checkpoint's files, and waits for them.
+fn from_checkpoint(
+    log: &Arc<dyn Log>,
+    config: &AppConfig,
+    stores: &Stores,
+    (application, partitions, number): (&str, u32, u32),
+    changelog: TopicPartition,
+    lack: &Lack,
+) -> Result<Box<dyn Store>, TaskError> {
+    let Some(checkpoints) = &config.checkpoints else {
+        return Err(lack.refuse(&["no checkpoints are set".to_owned()]).into());
+    };
+    let history = log.topic_id(&changelog.topic)?;
+    let wanted = Wanted {
+        config: checkpoints.clone(),
+        log: Arc::clone(log),
+        objects: TaskObjects { application: application.to_owned(), task: number, history },
+        partitions,
+        changelog,
+        intake: stores.intake(TaskId::Keyed(number))?,
+        progress: Arc::new(Progress::default()),
+    };
+    let fetch = Fetch::start(wanted, &RealTime::new())?;
+    loop {
+        match fetch.outcome()? {
+            Fetched::Pending => std::thread::sleep(Duration::from_millis(20)),
+            Fetched::Store(store, _) => return Ok(store),
+            Fetched::Nothing(reasons) => return Err(lack.refuse(&reasons).into()),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::StoreMemory;
+use crate::checkpoint::CheckpointConfig;
 use crate::log::TopicSpec;
 
 /// Where tasks keep their committed state.
@@ -37,6 +38,8 @@ pub struct AppConfig {
     /// changelog. Each process chooses by itself, so with `n` processes a task has about `n * standbys / partitions`
     /// copies; with two processes and `standbys` of half the partitions or more, each task has one. Default 0.
     pub standbys: u32,
+    /// Checkpoints to object storage; `None`: a lost disk is restored from the whole changelog, which is never trimmed.
+    pub checkpoints: Option<CheckpointConfig>,
     /// Topics to make before the start, if they do not exist: those the job shares with others.
     pub topics: Vec<TopicSpec>,
     /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
@@ -77,6 +80,7 @@ impl AppConfig {
             state: StateLocation::Memory,
             memory: None,
             standbys: 0,
+            checkpoints: None,
             topics: Vec::new(),
             commit_interval: Duration::from_millis(100),
             commit_bytes: 16 << 20,

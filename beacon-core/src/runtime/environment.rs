@@ -19,6 +19,19 @@ pub(crate) trait Environment: Send + Sync {
     /// Returns about `duration` later. For waits in the middle of a call of the log only; all other waiting is handed
     /// out by [`super::thread::StreamThread::step`].
     fn wait(&self, duration: Duration);
+
+    /// Has work done beside the stream threads, step after step, until it says that it has ended. Its steps may block;
+    /// nobody waits for them.
+    ///
+    /// # Errors
+    /// When it cannot be started; it is dropped then.
+    fn start(&self, name: String, work: Box<dyn Background>) -> std::io::Result<()>;
+}
+
+/// Work beside the stream threads, in steps that may block.
+pub(crate) trait Background: Send {
+    /// Does the next piece. How long to wait before the one after it; `None`: it has ended.
+    fn step(&mut self, now: Duration) -> Option<Duration>;
 }
 
 /// The machine's clocks and the operating system's sleep.
@@ -44,5 +57,15 @@ impl Environment for RealTime {
 
     fn wait(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn start(&self, name: String, mut work: Box<dyn Background>) -> std::io::Result<()> {
+        let started = self.started;
+        std::thread::Builder::new().name(name).spawn(move || {
+            while let Some(wait) = work.step(started.elapsed()) {
+                std::thread::sleep(wait);
+            }
+        })?;
+        Ok(())
     }
 }

@@ -1,15 +1,18 @@
 //! How a thread takes tasks over and gives them up: open, restore, wait for what is upstream, give up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::checkpointing::{Fetch, Fetched, Wanted};
 use super::fault::{Fault, is_passing};
 use super::link::Link;
-use super::restore::{self, Plan};
+use super::restore::{self, Plan, Restore};
 use super::slot::{Backlog, Slot};
 use super::stats::{Stats, TaskCounts};
 use super::thread::StreamThread;
 use super::upstream::{Look, Upstream};
+use crate::checkpoint::TaskObjects;
 use crate::log::{Isolation, LogError, Offset, TopicPartition};
 use crate::planted::{self, Planted};
 use crate::state::StateError;
@@ -20,11 +23,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long one task restores before the others get their turn.
 const RESTORE_SLICE: Duration = Duration::from_millis(20);
 
+/// How often a restore is asked whether its files are there.
+const FETCH_LOOK: Duration = Duration::from_millis(20);
+
 /// A task given to this thread that is not open yet. Its inputs are paused.
 pub(super) struct Waiting {
     inputs: Vec<(TopicPartition, Offset)>,
     since: Duration,
     pub(super) try_at: Duration,
+    /// The files of a checkpoint are under way.
+    fetch: Option<Fetch>,
+}
+
+/// What came of taking a task over.
+enum Taken {
+    /// It is here; whether it was not before.
+    Here(bool),
+    /// Not before its files are.
+    Fetching(Fetch),
+}
+
+/// What came of opening a task.
+enum Opened {
+    Slot(Box<Slot>),
+    Fetching(Fetch),
 }
 
 impl StreamThread {
@@ -35,8 +57,12 @@ impl StreamThread {
         self.gauges.own(&partitions);
         for (partition, offset) in partitions {
             let id = self.task_of(&partition.topic, partition.partition);
-            let waiting =
-                self.waiting.entry(id).or_insert_with(|| Waiting { inputs: Vec::new(), since: now, try_at: now });
+            let waiting = self.waiting.entry(id).or_insert_with(|| Waiting {
+                inputs: Vec::new(),
+                since: now,
+                try_at: now,
+                fetch: None,
+            });
             waiting.inputs.push((partition, offset));
         }
         if link.session.revokes_all() {
@@ -54,9 +80,17 @@ impl StreamThread {
             return Ok(());
         }
         for id in due {
-            let Some(waiting) = self.waiting.get(&id) else { continue };
-            match self.take_over(id, &waiting.inputs.clone()) {
-                Ok(is_new) => {
+            let Some(waiting) = self.waiting.get_mut(&id) else { continue };
+            let (inputs, fetch) = (waiting.inputs.clone(), waiting.fetch.take());
+            match self.take_over(id, &inputs, fetch) {
+                Ok(Taken::Fetching(fetch)) => {
+                    if let Some(waiting) = self.waiting.get_mut(&id) {
+                        waiting.fetch = Some(fetch);
+                        // Files take their time; from the first on, a lock held by another owner is news again.
+                        (waiting.since, waiting.try_at) = (now, now + FETCH_LOOK);
+                    }
+                }
+                Ok(Taken::Here(is_new)) => {
                     self.waiting.remove(&id);
                     // Not to be tried again: the task is here already, and would be for ever without its input.
                     self.begin(id, is_new, link).map_err(|source| self.blame.task(id, source).not_undone())?;
@@ -88,7 +122,17 @@ impl StreamThread {
     }
 
     /// Opens the task unless it is here already and only gets another input; whether it did.
-    fn take_over(&mut self, id: TaskId, inputs: &[(TopicPartition, Offset)]) -> Result<bool, TaskError> {
+    fn take_over(
+        &mut self,
+        id: TaskId,
+        inputs: &[(TopicPartition, Offset)],
+        fetch: Option<Fetch>,
+    ) -> Result<Taken, TaskError> {
+        let fetched = match fetch.map(|fetch| (fetch.outcome(), fetch)) {
+            None => None,
+            Some((Ok(Fetched::Pending), fetch)) => return Ok(Taken::Fetching(fetch)),
+            Some((outcome, _)) => Some(outcome?),
+        };
         let mut ends = Vec::new();
         for (partition, offset) in inputs {
             let end = self.log.offsets(partition, Isolation::Committed)?.end;
@@ -98,8 +142,10 @@ impl StreamThread {
         }
         let is_new = !self.slots.contains_key(&id);
         if is_new {
-            let slot = self.open(id)?;
-            self.slots.insert(id, slot);
+            match self.open(id, fetched)? {
+                Opened::Slot(slot) => drop(self.slots.insert(id, *slot)),
+                Opened::Fetching(fetch) => return Ok(Taken::Fetching(fetch)),
+            }
             // Begins anew, with the ends of now.
             self.upstream = None;
         }
@@ -110,7 +156,7 @@ impl StreamThread {
         for (partition, offset) in inputs {
             slot.task.positions.assign(partition.clone(), *offset);
         }
-        Ok(is_new)
+        Ok(Taken::Here(is_new))
     }
 
     fn begin(&mut self, id: TaskId, is_new: bool, link: &mut Link) -> Result<(), TaskError> {
@@ -121,33 +167,92 @@ impl StreamThread {
         }
     }
 
-    /// Opens a task over what its store holds, unless it is kept open, and plans its restore.
-    fn open(&mut self, id: TaskId) -> Result<Slot, TaskError> {
+    /// Opens a task over what its store holds, unless it is kept open, or over what was fetched, and plans its restore.
+    fn open(&mut self, id: TaskId, fetched: Option<Fetched>) -> Result<Opened, TaskError> {
+        let from_checkpoint = matches!(fetched, Some(Fetched::Store(..)));
         let settings = TaskSettings { id, partitions: self.config.partitions };
         let kept = self.standbys.take(id);
         let open = || {
             Stats::add(&self.shared.stats.opened, 1);
             Task::new(&self.topology, &settings, self.stores.open(id)?)
         };
-        let mut task = kept.map_or_else(open, Ok)?;
+        let (mut task, mut passed_over) = match fetched {
+            Some(Fetched::Store(store, offset)) => {
+                let task = Task::new(&self.topology, &settings, store)?;
+                if task.changelog_end() != Some(offset) {
+                    let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
+                    let reason = format!("the checkpoint of changelog offset {offset} holds a store of offset {found}");
+                    return Err(StateError::Store(reason).into());
+                }
+                Stats::add(&self.shared.stats.checkpoint_restores, 1);
+                (task, None)
+            }
+            Some(Fetched::Nothing(reasons)) => (open()?, Some(reasons)),
+            Some(Fetched::Pending) | None => (kept.map_or_else(open, Ok)?, None),
+        };
         let (mut restore, mut awaits_upstream) = (None, false);
-        if matches!(id, TaskId::Keyed(_)) {
+        if let TaskId::Keyed(number) = id {
             awaits_upstream = self.topology.hops() > 0;
             let mut plan = restore::plan(&mut task, self.log.as_ref())?;
             if matches!(plan, Plan::Foreign) {
-                tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
+                tracing::warn!(task = %id, "local state does not belong to this changelog; removing it");
+                if from_checkpoint {
+                    // Asked for again, the same would come.
+                    passed_over = Some(vec!["the newest one belongs to an earlier changelog of this name".to_owned()]);
+                }
                 drop(task);
                 self.stores.wipe(id)?;
                 task = open()?;
                 plan = restore::plan(&mut task, self.log.as_ref())?;
             }
-            match plan {
-                Plan::Current(end) => task.finish_replay(end)?,
-                Plan::Replay(replay) => restore = Some(replay),
-                Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+            let wants_checkpoint = match &plan {
+                Plan::Lacking(_) => true,
+                Plan::Replay(replay) => task.changelog_end().is_none() && replay.is_from_the_start(),
+                _ => false,
+            };
+            match (&self.config.checkpoints, passed_over) {
+                (Some(_), None) if wants_checkpoint => {
+                    // Its directory is about to be replaced.
+                    let changelog = task.changelog().clone();
+                    drop(task);
+                    return Ok(Opened::Fetching(self.fetch(number, changelog)?));
+                }
+                (_, passed_over) => match plan {
+                    Plan::Current(end) => task.finish_replay(end)?,
+                    Plan::Replay(replay) => restore = Some(self.told(id, replay)),
+                    Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+                    Plan::Lacking(lack) => {
+                        let none = || vec!["the application has no checkpoints".to_owned()];
+                        return Err(lack.refuse(&passed_over.unwrap_or_else(none)).into());
+                    }
+                },
             }
         }
-        Ok(Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush: self.environment.now() })
+        let last_flush = self.environment.now();
+        let slot = Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush };
+        Ok(Opened::Slot(Box::new(slot)))
+    }
+
+    fn told(&self, id: TaskId, mut replay: Restore) -> Restore {
+        replay.tell(self.shared.restores.begin(id));
+        replay
+    }
+
+    /// Starts to bring a checkpoint's files.
+    fn fetch(&self, task: u32, changelog: TopicPartition) -> Result<Fetch, TaskError> {
+        let config = self.config.checkpoints.as_ref().expect("asked for with checkpoints only");
+        let id = TaskId::Keyed(task);
+        let history = self.log.topic_id(&changelog.topic)?;
+        let wanted = Wanted {
+            config: config.clone(),
+            log: Arc::clone(&self.log),
+            objects: TaskObjects { application: self.blame.application.clone(), task, history },
+            partitions: self.config.partitions,
+            changelog,
+            intake: self.stores.intake(id)?,
+            progress: self.shared.restores.begin(id),
+        };
+        Fetch::start(wanted, self.environment.as_ref())
     }
 
     /// A task's state is complete: its inputs flow, its open calls are made again.
@@ -296,14 +401,18 @@ impl StreamThread {
         if let Some(calls) = &mut self.calls {
             calls.forget(id);
         }
+        if let Some(checkpointing) = &mut self.checkpointing {
+            checkpointing.forget(id);
+        }
     }
 
     pub(super) fn count_tasks(&mut self) {
-        let restoring = self.slots.values().filter(|slot| slot.restore.is_some()).count();
-        let waiting = self.waiting.keys().filter(|id| !self.slots.contains_key(id)).count();
+        let replaying = self.slots.values().filter(|slot| slot.restore.is_some()).count();
+        let fetching = self.waiting.values().filter(|waiting| waiting.fetch.is_some()).count();
+        let waiting = self.waiting.keys().filter(|id| !self.slots.contains_key(id)).count() - fetching;
         let counts = TaskCounts {
-            running: (self.slots.len() - restoring) as u64,
-            restoring: restoring as u64,
+            running: (self.slots.len() - replaying) as u64,
+            restoring: (replaying + fetching) as u64,
             waiting: waiting as u64,
             standbys: self.standbys.warm(),
         };

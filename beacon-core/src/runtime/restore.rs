@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use super::environment::Environment;
+use super::progress::{Progress, RestorePhase};
 use crate::log::{Event, Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
 use crate::planted::{self, Planted};
 use crate::task::{Task, TaskError};
@@ -14,6 +17,8 @@ pub(super) struct Restore {
     /// Everything before this must be decided (committed or aborted) and read.
     end: Offset,
     pub(super) records: u64,
+    from: Offset,
+    progress: Option<Arc<Progress>>,
 }
 
 /// How to begin.
@@ -24,6 +29,34 @@ pub(super) enum Plan {
     Replay(Restore),
     /// The store is ahead of the log: it belongs to another history and must be removed.
     Foreign,
+    /// The store cannot be brought up to date from the changelog alone.
+    Lacking(Lack),
+}
+
+/// What a store and its changelog do not have between them.
+pub(super) struct Lack {
+    changelog: TopicPartition,
+    /// What the disk reflects. `None`: nothing, which is not the same as an offset of zero.
+    local: Option<Offset>,
+    /// Where the changelog begins.
+    start: Offset,
+}
+
+impl Lack {
+    /// The way out, when no checkpoint helps; `passed_over` says why each one does not.
+    pub(super) fn refuse(&self, passed_over: &[String]) -> LogError {
+        let have = self.local.map_or("nothing".to_owned(), |end| format!("everything before offset {end}"));
+        let why = if passed_over.is_empty() { "there is none".to_owned() } else { passed_over.join("; ") };
+        LogError::new(
+            LogErrorKind::Trimmed,
+            format!(
+                "changelog {} begins at offset {}, but this disk holds {have}, and no checkpoint bridges the gap ({why}): \
+                 bring back the object storage or the state directory, or reset the application and let it read its \
+                 inputs again",
+                self.changelog, self.start
+            ),
+        )
+    }
 }
 
 /// Looks at store and changelog. To be called after the log has said where the task's inputs stand: from then on no
@@ -46,29 +79,31 @@ pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
     let from = match task.changelog_end() {
         Some(end) if end > range.end => return Ok(Plan::Foreign),
         Some(end) if end >= range.start => end,
+        // State without the offset it is of: half of a store.
+        None if !task.is_blank()? => return Ok(Plan::Foreign),
         None if range.start == 0 => 0,
-        local => {
-            let have = local.map_or("nothing".to_owned(), |end| format!("everything before offset {end}"));
-            let error = LogError::new(
-                LogErrorKind::Trimmed,
-                format!(
-                    "changelog {changelog} begins at offset {}, but this disk holds {have}: restore the task from a \
-                     checkpoint, or reset the application",
-                    range.start
-                ),
-            );
-            return Err(error.into());
-        }
+        local => return Ok(Plan::Lacking(Lack { changelog, local, start: range.start })),
     };
     if from >= range.end {
         return Ok(Plan::Current(range.end));
     }
     let mut reader = log.reader(Isolation::Committed)?;
     reader.assign(&[(changelog.clone(), from)])?;
-    Ok(Plan::Replay(Restore { reader, changelog, end: range.end, records: 0 }))
+    Ok(Plan::Replay(Restore { reader, changelog, end: range.end, records: 0, from, progress: None }))
 }
 
 impl Restore {
+    /// Whether this is all of the changelog, over an empty store.
+    pub(super) fn is_from_the_start(&self) -> bool {
+        self.from == 0
+    }
+
+    /// Tells how far it is from now on.
+    pub(super) fn tell(&mut self, progress: Arc<Progress>) {
+        progress.begin(RestorePhase::Changelog, 0, self.end - self.from);
+        self.progress = Some(progress);
+    }
+
     /// Reads on for about `slice`. `true`: the task is whole.
     pub(super) fn go_on(
         &mut self,
@@ -85,6 +120,9 @@ impl Restore {
                         if let Some(value) = record.value {
                             task.replay(record.offset, value)?;
                             self.records += 1;
+                        }
+                        if let Some(progress) = &self.progress {
+                            progress.set(record.offset + 1 - self.from);
                         }
                     }
                 }

@@ -28,6 +28,11 @@ pub struct Stats {
     overlay_bytes: AtomicU64,
     pub(super) opened: AtomicU64,
     pub(super) standby_records: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+    pub(super) checkpoint_bytes: AtomicU64,
+    pub(super) checkpoint_failures: AtomicU64,
+    pub(super) checkpoint_trimmed: AtomicU64,
+    pub(super) checkpoint_restores: AtomicU64,
     tasks: AtomicU64,
     restoring: AtomicU64,
     waiting: AtomicU64,
@@ -48,6 +53,11 @@ impl Default for Stats {
             fenced: zero(),
             rejoined: zero(),
             restored_records: zero(),
+            checkpoints: zero(),
+            checkpoint_bytes: zero(),
+            checkpoint_failures: zero(),
+            checkpoint_trimmed: zero(),
+            checkpoint_restores: zero(),
             unknown: zero(),
             lost: zero(),
             commit_latency: Histogram::of_latencies(),
@@ -90,6 +100,16 @@ pub struct StatsSnapshot {
     pub opened: u64,
     /// Changelog records read to keep standby copies warm.
     pub standby_records: u64,
+    /// Checkpoints that are durable in object storage.
+    pub checkpoints: u64,
+    /// Bytes uploaded for them: what the one before did not have.
+    pub checkpoint_bytes: u64,
+    /// Calls of object storage that failed on the way to a checkpoint, those that were tried again included.
+    pub checkpoint_failures: u64,
+    /// The furthest offset that a changelog was trimmed to; zero: never.
+    pub checkpoint_trimmed: u64,
+    /// Tasks whose files came from a checkpoint.
+    pub checkpoint_restores: u64,
     /// Tasks running now.
     pub tasks: u64,
     /// Tasks restoring now.
@@ -165,6 +185,11 @@ impl Stats {
             restored_records: read(&self.restored_records),
             opened: read(&self.opened),
             standby_records: read(&self.standby_records),
+            checkpoints: read(&self.checkpoints),
+            checkpoint_bytes: read(&self.checkpoint_bytes),
+            checkpoint_failures: read(&self.checkpoint_failures),
+            checkpoint_trimmed: read(&self.checkpoint_trimmed),
+            checkpoint_restores: read(&self.checkpoint_restores),
             tasks: read(&self.tasks),
             restoring: read(&self.restoring),
             waiting: read(&self.waiting),

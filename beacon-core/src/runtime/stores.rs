@@ -1,9 +1,11 @@
 //! Opens and removes the stores of tasks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::intake::DirectoryIntake;
 use super::{AppConfig, StateLocation};
-use crate::state::{MemoryStore, StateError, Store};
+use crate::state::{Intake, MemoryIntake, MemoryStore, StateError, Store};
 use crate::task::TaskId;
 
 /// Opens and removes the stores of tasks for a stream thread.
@@ -13,6 +15,9 @@ pub(crate) trait TaskStores: Send {
 
     /// Removes what is there: it holds something else than what the log says.
     fn wipe(&self, task: TaskId) -> Result<(), StateError>;
+
+    /// Where the files of a checkpoint of this task arrive.
+    fn intake(&self, task: TaskId) -> Result<Arc<dyn Intake>, StateError>;
 
     /// Whether stores outlive the process, so that flushing them saves reading later.
     fn outlive_the_process(&self) -> bool;
@@ -45,13 +50,13 @@ impl Stores {
     }
 
     #[cfg(feature = "rocksdb")]
-    fn open_directory(&self, path: PathBuf) -> Result<Box<dyn Store>, StateError> {
-        std::fs::create_dir_all(&path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))?;
-        Ok(Box::new(crate::state::rocks::RocksStore::open(&path, self.memory.rocks())?))
+    pub(super) fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
+        std::fs::create_dir_all(path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))?;
+        Ok(Box::new(crate::state::rocks::RocksStore::open(path, self.memory.rocks())?))
     }
 
     #[cfg(not(feature = "rocksdb"))]
-    fn open_directory(&self, path: PathBuf) -> Result<Box<dyn Store>, StateError> {
+    pub(super) fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
         let path = path.display();
         Err(StateError::Store(format!("{path}: state on disk needs beacon-core's feature `rocksdb`")))
     }
@@ -60,7 +65,7 @@ impl Stores {
 impl TaskStores for Stores {
     fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError> {
         match (task, self.path(task)) {
-            (TaskId::Keyed(_), Some(path)) => self.open_directory(path),
+            (TaskId::Keyed(_), Some(path)) => self.open_directory(&path),
             _ => Ok(Box::new(MemoryStore::default())),
         }
     }
@@ -68,6 +73,13 @@ impl TaskStores for Stores {
     fn wipe(&self, task: TaskId) -> Result<(), StateError> {
         let Some(path) = self.path(task).filter(|path| path.exists()) else { return Ok(()) };
         std::fs::remove_dir_all(&path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))
+    }
+
+    fn intake(&self, task: TaskId) -> Result<Arc<dyn Intake>, StateError> {
+        match self.path(task) {
+            Some(path) => Ok(Arc::new(DirectoryIntake::open(self.clone(), path)?)),
+            None => Ok(Arc::new(MemoryIntake::default())),
+        }
     }
 
     fn outlive_the_process(&self) -> bool {

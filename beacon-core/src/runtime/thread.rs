@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::AppConfig;
 use super::app::{AppError, Shared};
 use super::calls::Calls;
+use super::checkpointing::Checkpointing;
 use super::commit::{Pending, commit_due, poll_wait};
 use super::environment::Environment;
 use super::fault::{Blame, Fault, is_passing, panic_text};
@@ -63,6 +64,7 @@ pub(super) struct StreamThread {
     /// Tasks kept open that are not this thread's, or not now.
     pub(super) standbys: Standbys,
     pub(super) calls: Option<Calls>,
+    pub(super) checkpointing: Option<Checkpointing>,
     pub(super) dirty_since: Option<Duration>,
     pub(super) trailing_since: Option<Duration>,
     pub(super) gauges: Gauges,
@@ -82,6 +84,10 @@ impl StreamThread {
         environment: Arc<dyn Environment>,
     ) -> Self {
         Self {
+            checkpointing: config
+                .checkpoints
+                .clone()
+                .map(|checkpoints| Checkpointing::new(checkpoints, &topology, Arc::clone(&shared.uploads))),
             blame: Blame { application: topology.application().to_owned() },
             gauges: Gauges::new(Arc::clone(&shared.stats)),
             log,
@@ -274,7 +280,8 @@ impl StreamThread {
             tracing::trace!(?reason, "commit");
             self.commit(link)?;
         }
-        self.flush()
+        self.flush()?;
+        self.checkpoint()
     }
 
     /// How long to wait for the next event; starts calls on the way, which are made after commits only.
@@ -416,5 +423,8 @@ impl StreamThread {
         self.trailing_since = None;
         self.calls = None;
         self.gauges.forget_all();
+        if let Some(checkpointing) = &mut self.checkpointing {
+            checkpointing.forget_all();
+        }
     }
 }

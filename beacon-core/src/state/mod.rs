@@ -6,6 +6,7 @@
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
 //! [`TaskState::apply`].
 
+mod checksum;
 pub mod division;
 mod expiry;
 mod keyed;
@@ -18,20 +19,23 @@ mod registry;
 pub mod rocks;
 mod scope;
 mod shared;
+mod snapshot;
 mod store;
 mod table;
 mod task_state;
 mod value;
 
+pub use checksum::{Checksum, Summing};
 pub(crate) use expiry::replay as replay_expiry;
 pub use expiry::{Expiries, Ttl};
 pub use list::{ListIter, ListState};
 pub use map::{MapIter, MapState};
-pub use memory::MemoryStore;
+pub use memory::{MemoryIntake, MemoryStore};
 pub use registry::{Expiring, Registry, StoreKind, StoreSpec};
 pub(crate) use scope::sealed;
 pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
 pub use shared::{SharedMap, SharedValue};
+pub use snapshot::{Arrival, Intake, Snapshot, StoreFile};
 pub use store::{Change, Entry, StateError, Store};
 pub use task_state::{Entries, TaskState};
 pub use value::Value;

@@ -3,14 +3,22 @@
 //! One column family, so that a flush is atomic: after a crash the disk holds the state after a prefix of the writes,
 //! and the changelog offset stored in the same writes says which.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager,
     WriteOptions,
 };
 
-use super::{Change, Entry, StateError, Store};
+use super::{Change, Checksum, Entry, Snapshot, StateError, Store, StoreFile};
 
 /// A store's write buffer: below this its files are too small, above it a flush takes too long.
 const LEAST_WRITE_BUFFER: usize = 1 << 20;
@@ -66,6 +74,7 @@ pub struct RocksStore {
     db: DB,
     path: PathBuf,
     write_options: WriteOptions,
+    sums: Sums,
 }
 
 impl RocksStore {
@@ -94,10 +103,11 @@ impl RocksStore {
         options.set_max_log_file_size(1 << 20);
         options.set_max_background_jobs(2);
         options.set_level_compaction_dynamic_level_bytes(true);
+        remove_old_snapshots(path)?;
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Self { db, path: path.to_owned(), write_options })
+        Ok(Self { db, path: path.to_owned(), write_options, sums: Sums::default() })
     }
 
     fn error(&self, error: &rocksdb::Error) -> StateError {
@@ -167,5 +177,119 @@ impl Store for RocksStore {
 
     fn flush(&mut self) -> Result<(), StateError> {
         self.db.flush().map_err(|error| self.error(&error))
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+        // Without a write-ahead log the checkpoint holds what was flushed.
+        self.flush()?;
+        let number = LAST_SNAPSHOT.fetch_add(1, Ordering::Relaxed) + 1;
+        let directory = beside(&self.path, &format!("{SNAPSHOT}{number}"));
+        remove_directory(&directory)?;
+        let snapshot = RocksSnapshot { directory, sums: Arc::clone(&self.sums) };
+        let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error(&error))?;
+        checkpoint.create_checkpoint(&snapshot.directory).map_err(|error| store_error(&snapshot.directory, &error))?;
+        Ok(Box::new(snapshot))
+    }
+}
+
+/// What a snapshot's directory is called, after the store's.
+const SNAPSHOT: &str = ".checkpoint-";
+/// Counted for the process: a store that was given up and opened again may still be uploading its last one.
+static LAST_SNAPSHOT: AtomicU64 = AtomicU64::new(0);
+
+/// Removes links that a killed process has left: they hold on to files that the store has long given up.
+fn remove_old_snapshots(path: &Path) -> Result<(), StateError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let prefix = format!("{}{SNAPSHOT}", name.to_string_lossy());
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    for entry in std::fs::read_dir(parent).map_err(|error| file_error(parent, &error))? {
+        let entry = entry.map_err(|error| file_error(parent, &error))?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            remove_directory(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A neighbour of the store's directory: on the same file system, so that files are linked and not copied.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn remove_directory(directory: &Path) -> Result<(), StateError> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(directory, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> StateError {
+    let text = format!("{}: {error}", path.display());
+    if error.kind() == std::io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
+}
+
+/// Checksums of files that this store has made and will not change: tables are read once, not at each checkpoint.
+type Sums = Arc<Mutex<HashMap<FileIdentity, Checksum>>>;
+
+/// A file on this disk, whatever it is called: a hard link has the identity of its origin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct FileIdentity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// Hard links to the files of one moment.
+struct RocksSnapshot {
+    directory: PathBuf,
+    sums: Sums,
+}
+
+impl Snapshot for RocksSnapshot {
+    fn files(&mut self) -> Result<Vec<StoreFile>, StateError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error: std::io::Error| file_error(&path, &error)
+        };
+        let mut known = HashMap::new();
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(failed(&self.directory))? {
+            let path = entry.map_err(failed(&self.directory))?.path();
+            let mut file = File::open(&path).map_err(failed(&path))?;
+            let data = file.metadata().map_err(failed(&path))?;
+            let identity = FileIdentity {
+                device: data.dev(),
+                inode: data.ino(),
+                size: data.len(),
+                modified: (data.mtime(), data.mtime_nsec()),
+            };
+            let before = self.sums.lock().unwrap_or_else(PoisonError::into_inner).get(&identity).copied();
+            let (size, checksum) = match before {
+                Some(checksum) => (data.len(), checksum),
+                None => Checksum::read(&mut file).map_err(failed(&path))?,
+            };
+            known.insert(identity, checksum);
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            files.push(StoreFile { name, size, checksum });
+        }
+        *self.sums.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        files.sort();
+        Ok(files)
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Read + Send>, StateError> {
+        let path = self.directory.join(name);
+        Ok(Box::new(File::open(&path).map_err(|error| file_error(&path, &error))?))
+    }
+}
+
+impl Drop for RocksSnapshot {
+    fn drop(&mut self) {
+        if let Err(error) = remove_directory(&self.directory) {
+            tracing::warn!(%error, "a checkpoint's links are left; the next checkpoint removes them");
+        }
     }
 }

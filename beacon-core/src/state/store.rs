@@ -1,5 +1,7 @@
 //! The store contract: an ordered map of bytes that is written once per commit.
 
+use super::Snapshot;
+
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
@@ -70,4 +72,10 @@ pub trait Store {
 
     /// Makes what was written so far survive a crash of the machine; without it, a prefix may.
     fn flush(&mut self) -> Result<(), StateError>;
+
+    /// Flushes, and holds on to the files of this moment. Takes milliseconds; what is written afterwards is not in it.
+    ///
+    /// # Errors
+    /// As [`Store::flush`], and when files cannot be linked.
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError>;
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::table::{Table, Write};
-use super::{Change, Entry, StateError, Store, layout};
+use super::{Change, Entry, Snapshot, StateError, Store, layout};
 
 /// Keys with their values, in key order.
 pub type Entries = Vec<Entry>;
@@ -188,6 +188,11 @@ impl TaskState {
     /// Makes committed state survive a crash of the machine.
     pub fn flush(&mut self) -> Result<(), StateError> {
         self.store.flush()
+    }
+
+    /// Holds on to committed state as files; pending writes are not in it.
+    pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+        self.store.snapshot()
     }
 }
 

@@ -75,6 +75,11 @@ impl Positions {
         }
     }
 
+    /// Next offsets as of the last commit.
+    pub fn committed_offsets(&self) -> Vec<(TopicPartition, Offset)> {
+        self.inputs.iter().map(|input| (input.partition.clone(), input.committed)).collect()
+    }
+
     /// Whether records were processed since the last commit.
     pub fn moved(&self) -> bool {
         self.moved

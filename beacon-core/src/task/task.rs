@@ -12,7 +12,7 @@ use crate::operator::{
     Call, OpError, OpResult, Outgoing, RecordMeta, Step, TimeFrom, TimedInput, TimerTarget, Watermarks,
 };
 use crate::state::layout::{EXPIRING, META, TIMERS, is_logged, name_id};
-use crate::state::{Change, Entries, StateError, Store, TaskState, replay_expiry};
+use crate::state::{Change, Entries, Snapshot, StateError, Store, TaskState, replay_expiry};
 use crate::time::{EventTime, ProcessingTime};
 use crate::timer::TimerQueue;
 use crate::topology::{RawRecord, RawSource, Topology};
@@ -136,6 +136,19 @@ impl Task {
     /// Where its changes are logged.
     pub fn changelog(&self) -> &TopicPartition {
         &self.changelog
+    }
+
+    /// Whether its store holds nothing but, at most, which changelog it is for.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_blank(&self) -> Result<bool, StateError> {
+        let mut blank = true;
+        self.step.state.store().scan(&[], None, &mut |key, _| {
+            blank = key == HISTORY;
+            blank
+        })?;
+        Ok(blank)
     }
 
     /// The changelog offset its store reflects: replay goes on from here. `None`: the store is empty, from the start.
@@ -502,6 +515,17 @@ impl Task {
     /// Its committed state.
     pub fn store(&self) -> &dyn Store {
         self.step.state.store()
+    }
+
+    /// Holds on to committed state as files: the state of [`Task::changelog_end`]. What steps have written since the last
+    /// commit is not in it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+        let snapshot = self.step.state.snapshot()?;
+        self.unflushed = 0;
+        Ok(snapshot)
     }
 
     /// All logged state, as bytes: for tests and simulation to compare.

@@ -334,7 +334,7 @@ mod tests {
         use std::cell::Cell;
         use std::rc::Rc;
 
-        use crate::state::{Change, Store};
+        use crate::state::{Change, Snapshot, Store};
 
         /// Keeps deleted index entries in place, as a store does until it compacts, and counts those read through.
         struct Traces(BTreeMap<Vec<u8>, Option<Vec<u8>>>, Rc<Cell<usize>>);
@@ -371,6 +371,9 @@ mod tests {
             }
             fn flush(&mut self) -> Result<(), StateError> {
                 Ok(())
+            }
+            fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+                Err(StateError::Store("traces are no checkpoint".into()))
             }
         }
 

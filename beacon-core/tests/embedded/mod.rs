@@ -2,6 +2,7 @@
 
 mod backlog;
 mod calls;
+mod checkpoints;
 mod errors;
 mod faults;
 mod kills;

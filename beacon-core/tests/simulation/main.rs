@@ -2,6 +2,7 @@
 //!
 //! `BEACON_SEEDS=START..END` runs other seeds than the default; see `scripts/simulate.sh`.
 
+mod checkpoints;
 mod job;
 mod watch;
 

@@ -213,13 +213,18 @@ impl Counting {
 
     /// Checks outputs and state against those of a calm run.
     pub fn check(&self, log: &dyn Log) {
-        let (calm_output, calm_state) = self.calm_run();
+        self.check_outputs(log);
+        assert!(state_by_changelog(log, &self.application(), PARTITIONS) == self.calm_run().1, "state differs");
+    }
+
+    /// Checks outputs only: those of a changelog that was trimmed are not all of the state.
+    pub fn check_outputs(&self, log: &dyn Log) {
+        let (calm_output, _) = self.calm_run();
         let output = by_word(read_all(log, &self.output()));
         for (word, lines) in &calm_output {
             assert_eq!(output.get(word), Some(lines), "outputs of {word}");
         }
         assert_eq!(output.len(), calm_output.len());
-        assert!(state_by_changelog(log, &self.application(), PARTITIONS) == calm_state, "state differs");
     }
 
     /// Outputs by word, and the state of each task, of a run in which nothing goes wrong.

@@ -1,12 +1,13 @@
 //! A disk of a simulated process: what was flushed, and what a crash may take.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Fault;
 use super::hands::Hands;
 use super::world::{Incarnation, enter};
 use crate::runtime::TaskStores;
-use crate::state::{Change, MemoryStore, StateError, Store};
+use crate::state::{Arrival, Change, Intake, MemoryIntake, MemoryStore, Snapshot, StateError, Store, StoreFile};
 use crate::task::TaskId;
 
 type OwnedChange = (Vec<u8>, Option<Vec<u8>>);
@@ -18,6 +19,8 @@ struct Directory {
     /// Writes since the last flush, oldest first, each atomic.
     unflushed: Vec<Vec<OwnedChange>>,
     opened_by: Option<Incarnation>,
+    /// Files of a checkpoint that have arrived.
+    arrived: Arc<MemoryIntake>,
 }
 
 impl Directory {
@@ -81,8 +84,54 @@ impl TaskStores for SimulatedStores {
         Ok(())
     }
 
+    fn intake(&self, task: TaskId) -> Result<Arc<dyn Intake>, StateError> {
+        let mut world = enter(&self.hands.world);
+        let arrived = Arc::clone(&world.disks[self.hands.disk].directories.entry(task).or_default().arrived);
+        Ok(Arc::new(SimulatedIntake { hands: self.hands.clone(), task, arrived }))
+    }
+
     fn outlive_the_process(&self) -> bool {
         true
+    }
+}
+
+/// Files of a checkpoint on their way to a simulated disk.
+struct SimulatedIntake {
+    hands: Hands,
+    task: TaskId,
+    arrived: Arc<MemoryIntake>,
+}
+
+impl Intake for SimulatedIntake {
+    fn has(&self, file: &StoreFile) -> Result<bool, StateError> {
+        self.arrived.has(file)
+    }
+
+    fn begin(&self, file: &StoreFile) -> Result<Box<dyn Arrival + '_>, StateError> {
+        self.arrived.begin(file)
+    }
+
+    fn keep_only(&self, files: &[StoreFile]) -> Result<(), StateError> {
+        self.arrived.keep_only(files)
+    }
+
+    fn settle(&self) -> Result<Box<dyn Store>, StateError> {
+        self.hands.touch_disk("a checkpoint becomes the store")?;
+        let store = MemoryStore::from_intake(&self.arrived)?;
+        let mut flushed = BTreeMap::new();
+        store.scan(&[], None, &mut |key, value| {
+            flushed.insert(key.to_vec(), value.to_vec());
+            true
+        })?;
+        {
+            let mut world = enter(&self.hands.world);
+            let directory = world.disks[self.hands.disk].directories.entry(self.task).or_default();
+            if directory.opened_by.is_some() {
+                return Err(StateError::Locked(format!("simulated directory of task {}", self.task)));
+            }
+            *directory = Directory { flushed, ..Directory::default() };
+        }
+        SimulatedStores { hands: self.hands.clone() }.open(self.task)
     }
 }
 
@@ -140,6 +189,11 @@ impl Store for SimulatedStore {
     fn flush(&mut self) -> Result<(), StateError> {
         self.hands.touch_disk("store flush")?;
         self.on_disk(|directory| directory.persist(directory.unflushed.len()))
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+        self.flush()?;
+        self.live.snapshot()
     }
 }
 

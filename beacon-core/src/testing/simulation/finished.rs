@@ -30,6 +30,14 @@ impl Finished<'_> {
         self.read(topic, Isolation::Committed)
     }
 
+    /// Where a partition begins: after 0 when it was trimmed.
+    ///
+    /// # Errors
+    /// When there is no such partition.
+    pub fn begins_at(&self, partition: &TopicPartition) -> Result<Offset, LogError> {
+        Ok(self.log.offsets(partition, Isolation::Committed)?.start)
+    }
+
     pub(super) fn read(&self, topic: &str, isolation: Isolation) -> Result<Vec<(Offset, Record)>, LogError> {
         let count = self.log.describe_topic(topic)?.map_or(1, |topic| topic.partitions);
         let mut records = Vec::new();

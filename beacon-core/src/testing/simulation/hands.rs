@@ -6,7 +6,7 @@ use super::Fault;
 use super::scheduler;
 use super::world::{Incarnation, SharedWorld, World, enter};
 use crate::log::simulated::{Call, Fate, Surroundings};
-use crate::runtime::Environment;
+use crate::runtime::{Background, Environment};
 use crate::state::StateError;
 use crate::time::ProcessingTime;
 
@@ -33,7 +33,7 @@ struct Encounter {
 }
 
 impl Hands {
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         enter(&self.world).alive.contains(&self.incarnation)
     }
 
@@ -216,6 +216,11 @@ impl Environment for Hands {
 
     fn wait(&self, duration: Duration) {
         scheduler::others_run_for(duration);
+    }
+
+    fn start(&self, _: String, work: Box<dyn Background>) -> std::io::Result<()> {
+        scheduler::work_beside(self.clone(), work, Duration::ZERO);
+        Ok(())
     }
 }
 

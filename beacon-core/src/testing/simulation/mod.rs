@@ -73,6 +73,7 @@ mod outcome;
 mod random;
 mod scheduler;
 mod settings;
+mod storage;
 mod trace;
 mod world;
 

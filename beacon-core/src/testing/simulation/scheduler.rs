@@ -16,7 +16,7 @@ use super::hands::{Hands, Outside};
 use super::world::{Incarnation, SharedWorld, enter};
 use crate::log::simulated::SimulatedLog;
 use crate::log::{Appender, Isolation, Log, LogError, Record, TopicPartition};
-use crate::runtime::{AppConfig, Next, SteppedProcess};
+use crate::runtime::{AppConfig, Background, Environment, Next, SteppedProcess};
 use crate::topology::Topology;
 
 thread_local! {
@@ -77,6 +77,21 @@ pub(super) fn later(act: Box<dyn FnOnce()>) {
         }
         None => act(),
     }
+}
+
+/// Steps what a process does beside its stream thread, at times the seed chooses, as long as that process lives.
+pub(super) fn work_beside(hands: Hands, mut work: Box<dyn Background>, wait: Duration) {
+    let Some(scheduler) = running() else { return };
+    let takes = enter(&scheduler.world).random.between(Duration::ZERO, Duration::from_millis(100));
+    let act = move || {
+        if !hands.is_alive() {
+            return;
+        }
+        if let Some(wait) = work.step(Environment::now(&hands)) {
+            work_beside(hands, work, wait);
+        }
+    };
+    scheduler.schedule(wait + takes, Event::Act(Box::new(act)));
 }
 
 /// Whether the world outside forgets the call it was about to answer.

@@ -143,8 +143,10 @@ impl Simulation {
         self
     }
 
-    /// Changes the application's settings: commit interval, time-outs, flushes. Instances and the place of state are the
-    /// simulation's own.
+    /// Changes the application's settings: commit interval, time-outs, flushes, checkpoints. Instances, the place of state
+    /// and the object storage are the simulation's own: each run has an empty one, whose calls fail as
+    /// [`Fault::FailedCall`](super::Fault::FailedCall) says. A changelog that checkpoints trim tells no more of the whole
+    /// state: compare [`Compared::Outputs`] then.
     pub fn configure(mut self, change: impl FnOnce(&mut AppConfig)) -> Self {
         change(&mut self.config);
         self
@@ -204,6 +206,9 @@ impl Simulation {
         let mut config = self.config.clone();
         config.state = StateLocation::Memory;
         config.threads = 1;
+        if let Some(checkpoints) = &mut config.checkpoints {
+            checkpoints.store = super::storage::of_one_run(&world);
+        }
         let fail = |reason: String| Failure { seed, reason, report: enter(&world).trace.report() };
         let scheduler = Scheduler::new(
             Arc::clone(&world),

@@ -1,0 +1,42 @@
+//! Checkpoints of a task's state in object storage: what is in them, and every decision about them.
+//!
+//! A checkpoint is a *manifest* (see [`Manifest`]) that lists the files of a store at one offset of the task's
+//! changelog. Files are shared between manifests: a checkpoint uploads only what the last one does not have. Restoring
+//! is: the newest valid manifest's files, then the changelog from the manifest's offset on.
+//!
+//! Decisions are functions of listings, with the reason for each: what to upload ([`plan_upload`]), whether to restore
+//! from a manifest ([`judge`]), what to delete and how far the changelog may be trimmed ([`plan_cleanup`]). What this
+//! module deliberately does not do: it starts no thread, keeps no clock and opens no connection; `runtime` runs the
+//! decisions, over an [`ObjectStore`].
+//!
+//! Invariants, each under a test:
+//!
+//! * a manifest is put after all its files, and a file that a kept manifest lists is never deleted;
+//! * any manifest of a task is a pure function of its changelog offset, so that it does not matter who of several
+//!   owners wrote it: a zombie's is merely old;
+//! * the changelog is kept from the oldest kept manifest on, and not trimmed at all before there are as many valid ones
+//!   as are to be kept.
+
+mod choice;
+mod cleanup;
+mod config;
+mod listing;
+mod manifest;
+mod memory;
+mod names;
+mod object;
+pub mod storage;
+mod upload;
+
+pub use choice::{PassedOver, judge};
+pub use cleanup::{Cleanup, KeepReason, plan_cleanup};
+pub use config::CheckpointConfig;
+pub use listing::Listing;
+pub use manifest::{Manifest, ManifestError, StateName};
+pub use memory::{MemoryObjectStore, ObjectFault, Operation};
+pub use names::{ObjectName, TaskObjects};
+pub use object::{Object, ObjectError, ObjectErrorKind, ObjectStore, PutOutcome};
+pub use upload::{SendReason, UploadPlan, plan_upload};
+
+#[cfg(test)]
+mod tests;

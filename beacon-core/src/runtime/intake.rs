@@ -1,0 +1,127 @@
+//! Files of a checkpoint on their way to a task's directory.
+//!
+//! They arrive beside it, in `task-3.restoring`, and become the store by one rename when all are there: a crash leaves
+//! either what was there before or the whole, and files to go on from.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::stores::Stores;
+use crate::state::{Arrival, Checksum, Intake, StateError, Store, StoreFile};
+
+/// What a file is called before all of it is there.
+const PART: &str = ".part";
+
+pub(super) struct DirectoryIntake {
+    stores: Stores,
+    /// Becomes the store.
+    store: PathBuf,
+    directory: PathBuf,
+    /// Held so that no other thread or process writes here.
+    lock: File,
+}
+
+impl DirectoryIntake {
+    pub(super) fn open(stores: Stores, store: PathBuf) -> Result<Self, StateError> {
+        let mut name = store.file_name().map(std::ffi::OsString::from).unwrap_or_default();
+        name.push(".restoring");
+        let directory = store.with_file_name(name);
+        std::fs::create_dir_all(&directory).map_err(|error| file_error(&directory, &error))?;
+        let lock = File::open(&directory).map_err(|error| file_error(&directory, &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { stores, store, directory, lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(StateError::Locked(format!("{}: another restore is still ending", directory.display())))
+            }
+            Err(TryLockError::Error(error)) => Err(file_error(&directory, &error)),
+        }
+    }
+}
+
+fn file_error(path: &Path, error: &io::Error) -> StateError {
+    let text = format!("{}: {error}", path.display());
+    if error.kind() == io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
+}
+
+impl Intake for DirectoryIntake {
+    fn has(&self, file: &StoreFile) -> Result<bool, StateError> {
+        let path = self.directory.join(&file.name);
+        let mut there = match File::open(&path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(file_error(&path, &error)),
+        };
+        let found = Checksum::read(&mut there).map_err(|error| file_error(&path, &error))?;
+        Ok(found == (file.size, file.checksum))
+    }
+
+    fn begin(&self, file: &StoreFile) -> Result<Box<dyn Arrival + '_>, StateError> {
+        let path = self.directory.join(&file.name);
+        let part = self.directory.join(format!("{}{PART}", file.name));
+        let open = File::create(&part).map_err(|error| file_error(&part, &error))?;
+        Ok(Box::new(FileArrival { file: open, part, path }))
+    }
+
+    fn keep_only(&self, files: &[StoreFile]) -> Result<(), StateError> {
+        let entries = std::fs::read_dir(&self.directory).map_err(|error| file_error(&self.directory, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| file_error(&self.directory, &error))?;
+            let name = entry.file_name();
+            if !files.iter().any(|file| name.to_str() == Some(&file.name)) {
+                std::fs::remove_file(entry.path()).map_err(|error| file_error(&entry.path(), &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<Box<dyn Store>, StateError> {
+        self.lock.sync_all().map_err(|error| file_error(&self.directory, &error))?;
+        match std::fs::remove_dir_all(&self.store) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&self.store, &error)),
+            _ => {}
+        }
+        std::fs::rename(&self.directory, &self.store).map_err(|error| file_error(&self.store, &error))?;
+        if let Some(parent) = self.store.parent() {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| file_error(parent, &error))?;
+        }
+        self.stores.open_directory(&self.store)
+    }
+}
+
+struct FileArrival {
+    file: File,
+    part: PathBuf,
+    path: PathBuf,
+}
+
+impl Write for FileArrival {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file
+            .write(bytes)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.part.display())))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Arrival for FileArrival {
+    fn keep(self: Box<Self>) -> Result<(), StateError> {
+        self.file.sync_all().map_err(|error| file_error(&self.part, &error))?;
+        std::fs::rename(&self.part, &self.path).map_err(|error| file_error(&self.path, &error))
+    }
+}
+
+impl Drop for FileArrival {
+    fn drop(&mut self) {
+        // Gone already when it was kept; otherwise half a file, which the next try would overwrite.
+        match std::fs::remove_file(&self.part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.part.display(), %error, "half a file is left");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Checkpoints to object storage, a trimmed changelog, lost disks, damage, and storage that fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use beacon_core::checkpoint::storage::FolderStore;
+use beacon_core::checkpoint::{
+    CheckpointConfig, MemoryObjectStore, ObjectErrorKind, ObjectFault, ObjectName, ObjectStore, Operation, TaskObjects,
+};
+use beacon_core::log::embedded::EmbeddedLog;
+use beacon_core::log::{Isolation, TopicPartition};
+use beacon_core::runtime::{App, AppConfig, RestorePhase, StateLocation};
+
+use super::rig::{PACE, Rig};
+use crate::support::children::{Other, say};
+use crate::support::counting::{Counting, PARTITIONS};
+use crate::support::{chance, count, state_on_disk, wait_until};
+
+fn checkpoints(store: Arc<dyn ObjectStore>) -> CheckpointConfig {
+    let mut config = CheckpointConfig::new(store);
+    config.interval = Duration::from_millis(40);
+    config.keep = 2;
+    config.minimum_age = Duration::ZERO;
+    config
+}
+
+/// A job with checkpoints in memory.
+struct Kept {
+    rig: Rig,
+    job: Counting,
+    store: Arc<MemoryObjectStore>,
+    /// Between two pieces of input.
+    pace: Duration,
+}
+
+impl Kept {
+    fn new(name: &str) -> Self {
+        Self::paced(name, 60, PACE)
+    }
+
+    fn paced(name: &str, words: u64, pace: Duration) -> Self {
+        let kept = Self { rig: Rig::new(), job: Counting::new(name, words), store: Arc::default(), pace };
+        kept.job.make_topics(kept.rig.log.as_ref());
+        kept
+    }
+
+    fn config(&self) -> AppConfig {
+        let mut config = self.rig.on_disk(self.job.config("0"));
+        config.checkpoints = Some(checkpoints(Arc::clone(&self.store) as _));
+        config
+    }
+
+    fn start(&self) -> App {
+        self.rig.start(self.job.topology(&Arc::default()), self.config())
+    }
+
+    fn task(&self, task: u32) -> TaskObjects {
+        let changelog = format!("{}-changelog", self.job.application());
+        let history = self.rig.log.topic_id(&changelog).expect("asked");
+        TaskObjects { application: self.job.application(), task, history }
+    }
+
+    /// Where the changelog of each task begins.
+    fn starts(&self) -> Vec<u64> {
+        let start = |number| {
+            let at = TopicPartition::new(format!("{}-changelog", self.job.application()), number);
+            self.rig.log.offsets(&at, Isolation::Uncommitted).expect("offsets").start
+        };
+        (0..PARTITIONS).map(start).collect()
+    }
+
+    /// Half of the input, until every changelog was trimmed; then the process is gone, and its disk with it.
+    fn run_until_trimmed_and_lose_the_disk(&self) {
+        let app = self.start();
+        let half = self.job.records() / 2;
+        self.job.feed(self.rig.log.as_ref(), half, PACE);
+        wait_until("half is counted", || count(self.rig.log.as_ref(), &self.job.output()) as u64 >= half);
+        let mut fed = half;
+        wait_until("every changelog is trimmed", || {
+            fed = (fed + 10).min(self.job.records() * 3 / 4);
+            self.job.feed(self.rig.log.as_ref(), fed, self.pace);
+            self.starts().iter().all(|start| *start > 0)
+        });
+        app.stop().expect("stopped");
+        std::fs::remove_dir_all(self.rig.state("0")).expect("it is there");
+    }
+
+    fn manifests(&self, task: u32) -> Vec<String> {
+        let names = self.store.list(&self.task(task).prefix()).expect("listed");
+        let is_manifest = |name: &String| matches!(self.task(task).parse(name), Some(ObjectName::Manifest(_)));
+        names.into_iter().map(|object| object.name).filter(is_manifest).collect()
+    }
+
+    /// Feeds the rest, and checks outputs and the state on disk against a run in which nothing went wrong.
+    fn finish(&self, app: App) {
+        self.job.feed_all(self.rig.log.as_ref());
+        self.rig.wait_complete(&self.job);
+        app.stop().expect("stopped");
+        self.job.check_outputs(self.rig.log.as_ref());
+        let disk = state_on_disk(&self.rig.state("0"), &self.job.application(), PARTITIONS);
+        assert!(disk == self.job.calm_run().1, "the state on disk differs");
+    }
+}
+
+#[test]
+fn state_is_exact_after_checkpoint_trim_and_a_lost_disk() {
+    let kept = Kept::new("lost");
+    kept.run_until_trimmed_and_lose_the_disk();
+    let app = kept.start();
+    wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
+    assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS));
+    assert_eq!(app.restores(), [], "nothing is left to restore");
+    kept.finish(app);
+    for task in 0..PARTITIONS {
+        assert!(kept.manifests(task).len() <= 3, "old ones are deleted: {:?}", kept.manifests(task));
+    }
+}
+
+#[test]
+fn a_disk_that_is_there_needs_no_checkpoint() {
+    let kept = Kept::new("there");
+    let app = kept.start();
+    kept.job.feed(kept.rig.log.as_ref(), kept.job.records() / 2, PACE);
+    wait_until("there are checkpoints", || app.stats().checkpoints >= u64::from(PARTITIONS));
+    app.stop().expect("stopped");
+    let app = kept.start();
+    wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
+    assert_eq!(app.stats().checkpoint_restores, 0);
+    kept.finish(app);
+}
+
+#[test]
+fn damage_of_the_newest_checkpoint_falls_back_along_the_chain() {
+    for damage in ["manifest", "file", "missing"] {
+        let kept = Kept::new(&format!("damaged-{damage}"));
+        kept.run_until_trimmed_and_lose_the_disk();
+        for task in 0..PARTITIONS {
+            let newest = kept.manifests(task).pop().expect("there are some");
+            if damage == "manifest" {
+                assert!(kept.store.damage(&newest, |bytes| bytes.truncate(bytes.len() / 2)));
+                continue;
+            }
+            let files = |name: &str| {
+                let bytes = kept.store.get(name).expect("read");
+                beacon_core::checkpoint::Manifest::decode(&bytes).expect("a manifest").files
+            };
+            let older = files(&kept.manifests(task)[kept.manifests(task).len() - 2]);
+            let only_newest =
+                files(&newest).into_iter().find(|file| older.iter().all(|old| old.checksum != file.checksum));
+            let object =
+                kept.task(task).file(&only_newest.expect("a checkpoint of a changed store has files of its own"));
+            if damage == "file" {
+                // Of the right size: shows only when it is read.
+                assert!(kept.store.damage(&object, |bytes| bytes[0] ^= 1));
+            } else {
+                kept.store.delete(&object).expect("deleted");
+            }
+        }
+        let app = kept.start();
+        wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
+        assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS), "{damage}");
+        kept.finish(app);
+    }
+}
+
+#[test]
+fn a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out() {
+    let kept = Kept::new("refused");
+    kept.run_until_trimmed_and_lose_the_disk();
+    let newest = kept.manifests(0);
+    for name in &newest {
+        kept.store.damage(name, |bytes| bytes[20] ^= 1);
+    }
+    let error = kept.start().wait().expect_err("refused");
+    let text = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ");
+    for part in ["begins at offset", "this disk holds nothing", &newest[0], "damaged", "reset the application"] {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+}
+
+#[test]
+fn an_application_without_checkpoints_is_told_so() {
+    let kept = Kept::new("without");
+    kept.run_until_trimmed_and_lose_the_disk();
+    let app = kept.rig.count(&kept.job, "0", &Arc::default());
+    let error = app.wait().expect_err("refused");
+    let text = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+    assert!(text.contains("no checkpoints"), "{text}");
+}
+
+#[test]
+fn storage_that_fails_costs_no_commit_and_no_state() {
+    // Retries take their time: input has to go on meanwhile, for there to be more to checkpoint.
+    let kept = Kept::paced("failing", 240, Duration::from_millis(500));
+    let mut number = 0_u64;
+    kept.store.set_faults(move |operation, _| {
+        number += 1;
+        match number % 16 {
+            0 => Some(ObjectFault::Fail(ObjectErrorKind::Retriable)),
+            5 if operation != Operation::Download => Some(ObjectFault::LoseAnswer),
+            10 => Some(ObjectFault::Half),
+            15 if number.is_multiple_of(3) => Some(ObjectFault::Fail(ObjectErrorKind::Denied)),
+            _ => None,
+        }
+    });
+    kept.run_until_trimmed_and_lose_the_disk();
+    let app = kept.start();
+    wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
+    assert_eq!((app.stats().aborts, app.stats().rejoined), (0, 0));
+    kept.finish(app);
+}
+
+#[test]
+fn storage_that_is_away_stops_nothing() {
+    let kept = Kept::new("away");
+    kept.store.set_faults(|_, _| Some(ObjectFault::Fail(ObjectErrorKind::Retriable)));
+    let mut config = kept.config();
+    config.state = StateLocation::Directory(kept.rig.state("0"));
+    let app = kept.rig.start(kept.job.topology(&Arc::default()), config);
+    kept.job.feed_all(kept.rig.log.as_ref());
+    kept.rig.wait_complete(&kept.job);
+    wait_until("uploads fail", || app.stats().checkpoint_failures > 0);
+    assert_eq!((app.stats().checkpoints, app.stats().aborts), (0, 0));
+    app.stop().expect("stopped");
+    kept.job.check(kept.rig.log.as_ref());
+    assert_eq!(kept.starts().iter().max(), Some(&0), "nothing is trimmed without a checkpoint");
+}
+
+#[test]
+fn one_task_restores_while_the_others_work() {
+    let kept = Kept::new("meanwhile");
+    kept.run_until_trimmed_and_lose_the_disk();
+    let slow = kept.task(0).prefix();
+    kept.store.set_faults(move |operation, name| {
+        (operation == Operation::Download && name.starts_with(&slow) && name.contains("/files/"))
+            .then_some(ObjectFault::Half)
+    });
+    let app = kept.start();
+    wait_until("the others run", || app.stats().tasks == u64::from(PARTITIONS) - 1);
+    wait_until("the slow one has begun", || !app.restores().is_empty());
+    let progress = app.restores();
+    assert_eq!((progress.len(), progress[0].phase), (1, RestorePhase::Files));
+    assert!(progress[0].total > 0 && progress[0].left() > 0, "{progress:?}");
+    assert_eq!(app.stats().restoring, 1);
+    let before = app.stats().records;
+    kept.job.feed_all(kept.rig.log.as_ref());
+    wait_until("the others count", || app.stats().records > before);
+    kept.store.clear_faults();
+    kept.finish(app);
+}
+
+const DIRECTORY: &str = "BEACON_TEST_CHECKPOINT_DIRECTORY";
+const LIMIT: &str = "BEACON_TEST_CHECKPOINT_LIMIT";
+const KILLS: u64 = 10;
+
+fn killed() -> Counting {
+    Counting::new("checkpoint-killed", 200)
+}
+
+/// Feeds and counts up to a number of records with checkpoints in a folder, then says so.
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn child() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let limit: u64 = std::env::var(LIMIT).expect("set by the parent").parse().expect("a number");
+    let directory = Path::new(&directory);
+    let (job, log) = (killed(), EmbeddedLog::open(directory.join("log")).expect("opened"));
+    job.make_topics(log.as_ref());
+    let mut config = job.config("0");
+    config.state = StateLocation::Directory(directory.join("state"));
+    let store = FolderStore::open(&directory.join("checkpoints")).expect("opened");
+    config.checkpoints = Some(checkpoints(Arc::new(store)));
+    config.threads = 2;
+    let app = App::start(log.clone(), job.topology(&Default::default()), config).expect("started");
+    job.feed(log.as_ref(), limit, PACE);
+    while !job.is_complete(log.as_ref()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    app.stop().expect("stopped in good order");
+    say("DONE");
+}
+
+/// Killed while it uploads and while it restores; the disk is lost each second time, half-restored files are not.
+#[test]
+fn kill_9_in_uploads_and_restores_leaves_state_exact() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let job = killed();
+    let state = directory.path().join("state").join(job.application());
+    for kill in 0..=KILLS {
+        if kill % 2 == 1 && state.exists() {
+            for entry in std::fs::read_dir(&state).expect("read") {
+                let path = entry.expect("an entry").path();
+                if !path.to_string_lossy().ends_with(".restoring") {
+                    std::fs::remove_dir_all(path).expect("removed");
+                }
+            }
+        }
+        let limit = (job.records() * (kill + 1) / (KILLS + 1)).to_string();
+        let path = directory.path().to_str().expect("text").to_owned();
+        let mut other = Other::start("embedded::checkpoints::child", &[(DIRECTORY, &path), (LIMIT, &limit)]);
+        if kill == KILLS {
+            other.wait_for("DONE");
+        } else {
+            assert!(other.kill_after(Duration::from_millis(100 + chance(500))), "it ended before it was killed");
+        }
+    }
+    let log = EmbeddedLog::open(directory.path().join("log")).expect("opened");
+    job.check_outputs(log.as_ref());
+    let disk = state_on_disk(&directory.path().join("state"), &job.application(), PARTITIONS);
+    assert!(disk == job.calm_run().1, "the state on disk differs");
+    let store = FolderStore::open(&directory.path().join("checkpoints")).expect("opened");
+    let objects = store.list(&format!("{}/", job.application())).expect("listed");
+    assert!(objects.iter().any(|object| object.name.contains("/manifests/")), "there were checkpoints");
+}

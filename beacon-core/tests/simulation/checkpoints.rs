@@ -1,0 +1,48 @@
+//! Checkpoints, trimmed changelogs and restores from object storage under every fault, the storage's own included.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use beacon_core::checkpoint::{CheckpointConfig, MemoryObjectStore};
+use beacon_core::log::TopicPartition;
+use beacon_core::testing::simulation::{Compared, Faults, Simulation};
+
+use crate::job::{PARTITIONS, shop, topology};
+
+fn kept(faults: Faults) -> Simulation {
+    shop(faults).compared(Compared::Outputs).configure(|config| {
+        let mut checkpoints = CheckpointConfig::new(Arc::new(MemoryObjectStore::new()));
+        checkpoints.interval = Duration::from_millis(800);
+        checkpoints.keep = 2;
+        checkpoints.minimum_age = Duration::from_secs(4);
+        config.checkpoints = Some(checkpoints);
+    })
+}
+
+#[test]
+fn outputs_are_those_of_a_calm_run_when_changelogs_are_trimmed_and_disks_are_lost() {
+    let trimmed = Rc::new(Cell::new(0_u32));
+    let seen = Rc::clone(&trimmed);
+    let simulation = kept(Faults::all()).seeds(0..200).invariant("changelogs may be trimmed", move |finished| {
+        for number in 0..PARTITIONS {
+            let at = TopicPartition::new(topology().changelog(), number);
+            let start = finished.begins_at(&at).map_err(|error| error.to_string())?;
+            seen.set(seen.get() + u32::from(start > 0));
+        }
+        Ok(())
+    });
+    let summary = simulation.run().unwrap_or_else(|failure| panic!("{failure}"));
+    println!("simulation with checkpoints: {summary}; {} changelogs trimmed", trimmed.get());
+    assert!(trimmed.get() > 100, "{} of {} changelogs were trimmed", trimmed.get(), 200 * PARTITIONS);
+}
+
+#[test]
+fn one_seed_with_checkpoints_is_one_course_of_events() {
+    for seed in 1..4 {
+        let first = kept(Faults::all()).run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        let again = kept(Faults::all()).run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(first, again, "seed {seed}");
+    }
+}
