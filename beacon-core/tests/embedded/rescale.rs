@@ -234,6 +234,32 @@ fn what_is_at_work_or_unread_is_not_touched() {
 }
 
 #[test]
+fn tasks_with_event_time_behind_a_rekey_are_split_and_not_merged() {
+    let rig = Rig::new();
+    let timed = || {
+        let app = TopologyBuilder::new(APPLICATION);
+        app.source("words", &words())
+            .with_event_time(Duration::ZERO)
+            .key_by("word", Clone::clone)
+            .reduce("longest", |a: String, b: String| a.max(b))
+            .sink("out", &Topic::new("out"));
+        app.build().expect("a valid topology")
+    };
+    let app = rig.start(timed(), config(&rig, 4));
+    wait_until("it has joined", || !rig.log.members(APPLICATION).expect("members").is_empty());
+    app.stop().expect("stopped");
+    let topology = timed();
+    let plan = |to| {
+        let applications = vec![(&topology, config(&rig, 4))];
+        let plan = Rescale { applications, topics: specs(to), readers: Vec::new(), to };
+        tools::plan_rescale(rig.log.as_ref(), &plan)
+    };
+    assert!(plan(8).is_ok());
+    let error = plan(2).expect_err("it would run ahead of time").to_string();
+    assert!(error.contains("not yet merged"), "{error}");
+}
+
+#[test]
 fn a_rescale_that_was_killed_goes_on_and_keeps_the_application_from_starting() {
     let rig = Rig::new();
     run_phase(&rig, 4, 0);
