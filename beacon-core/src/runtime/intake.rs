@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::stores::Stores;
 use crate::state::{Arrival, Checksum, Intake, StateError, Store, StoreFile};
@@ -20,6 +21,8 @@ pub(super) struct DirectoryIntake {
     directory: PathBuf,
     /// Held so that no other thread or process writes here.
     lock: File,
+    /// Files begun so far: two that arrive under one name, for two checkpoints, are written apart.
+    begun: AtomicU64,
 }
 
 impl DirectoryIntake {
@@ -30,7 +33,7 @@ impl DirectoryIntake {
         std::fs::create_dir_all(&directory).map_err(|error| file_error(&directory, &error))?;
         let lock = File::open(&directory).map_err(|error| file_error(&directory, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { stores, store, directory, lock }),
+            Ok(()) => Ok(Self { stores, store, directory, lock, begun: AtomicU64::new(0) }),
             Err(TryLockError::WouldBlock) => {
                 Err(StateError::Locked(format!("{}: another restore is still ending", directory.display())))
             }
@@ -58,7 +61,8 @@ impl Intake for DirectoryIntake {
 
     fn begin(&self, file: &StoreFile) -> Result<Box<dyn Arrival + '_>, StateError> {
         let path = self.directory.join(&file.name);
-        let part = self.directory.join(format!("{}{PART}", file.name));
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let part = self.directory.join(format!("{}.{number}{PART}", file.name));
         let open = File::create(&part).map_err(|error| file_error(&part, &error))?;
         Ok(Box::new(FileArrival { file: open, part, path }))
     }
@@ -69,7 +73,13 @@ impl Intake for DirectoryIntake {
             let entry = entry.map_err(|error| file_error(&self.directory, &error))?;
             let name = entry.file_name();
             if !files.iter().any(|file| name.to_str() == Some(&file.name)) {
-                std::fs::remove_file(entry.path()).map_err(|error| file_error(&entry.path(), &error))?;
+                match std::fs::remove_file(entry.path()) {
+                    // A file that was on its way for another checkpoint was given up just now.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(file_error(&entry.path(), &error));
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())

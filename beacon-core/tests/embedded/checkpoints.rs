@@ -158,7 +158,14 @@ fn damage_of_the_newest_checkpoint_falls_back_along_the_chain() {
             }
         }
         let app = kept.start();
-        wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
+        let mut last = app.stats();
+        wait_until("all tasks run or it ended", || {
+            last = app.stats();
+            last.tasks == u64::from(PARTITIONS) || app.status() == beacon_core::runtime::AppStatus::Stopped
+        });
+        if app.status() == beacon_core::runtime::AppStatus::Stopped {
+            panic!("{damage}: {:?}", app.wait());
+        }
         assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS), "{damage}");
         kept.finish(app);
     }

@@ -13,6 +13,9 @@ use scenari::process::Launch;
 use crate::job::Job;
 use crate::plan::{SESSION, Worker};
 
+/// What a worker says when it can be asked to stop; before, SIGTERM ends it as it does any process.
+pub const LISTENING: &str = "listens to signals";
+
 /// What a worker says when it has tasks and all of them run.
 pub const WORKING: &str = "all tasks run";
 
@@ -57,6 +60,7 @@ fn works_until_told() {
     runtime.block_on(async {
         let kind = tokio::signal::unix::SignalKind::terminate();
         let mut told = tokio::signal::unix::signal(kind).expect("signals can be handled");
+        println!("{LISTENING}");
         let mut working = false;
         while app.status() != AppStatus::Stopped {
             let stats = app.stats();

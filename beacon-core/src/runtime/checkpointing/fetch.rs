@@ -217,12 +217,21 @@ impl Shared {
         let mut counted = Summing::new(Counted { inner: &mut *arrival, shared: self });
         let brought = self.config.store.download(&object, &mut counted);
         let (size, checksum) = counted.sum();
-        let (manifest, name) = (self.objects.manifest(manifest.changelog), file.name.clone());
+        let offset = manifest.changelog;
+        let (manifest, name) = (self.objects.manifest(offset), file.name.clone());
         match brought {
-            Ok(_) if (size, checksum) == (file.size, file.checksum) => match arrival.keep() {
-                Ok(()) => Came::Whole,
-                Err(error) => Came::Failed(error.into()),
-            },
+            Ok(_) if (size, checksum) == (file.size, file.checksum) => {
+                // Under the lock: once another checkpoint was chosen, a file of this one must not take the place of
+                // one that has the same name there and other bytes.
+                let state = self.lock();
+                match &state.stage {
+                    Stage::Loading { manifest: wanted, .. } if wanted.changelog == offset => match arrival.keep() {
+                        Ok(()) => Came::Whole,
+                        Err(error) => Came::Failed(error.into()),
+                    },
+                    _ => Came::Later("another checkpoint was chosen".to_owned()),
+                }
+            }
             result => {
                 self.progress.take_back(size);
                 match result {
