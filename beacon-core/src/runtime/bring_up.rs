@@ -85,7 +85,7 @@ fn from_checkpoint(
         match fetch.outcome()? {
             Fetched::Pending => std::thread::sleep(Duration::from_millis(20)),
             Fetched::Store(store, _) => return Ok(store),
-            Fetched::Nothing(reasons) => return Err(lack.refuse(&reasons).into()),
+            Fetched::Nothing { reasons, .. } => return Err(lack.refuse(&reasons).into()),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::stats::{Stats, TaskCounts};
 use super::thread::StreamThread;
 use super::upstream::{Look, Upstream};
 use crate::checkpoint::TaskObjects;
-use crate::log::{Isolation, LogError, Offset, TopicPartition};
+use crate::log::{Isolation, LogError, LogErrorKind, Offset, TopicPartition};
 use crate::planted::{self, Planted};
 use crate::state::StateError;
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
@@ -25,6 +25,11 @@ const RESTORE_SLICE: Duration = Duration::from_millis(20);
 
 /// How often a restore is asked whether its files are there.
 const FETCH_LOOK: Duration = Duration::from_millis(20);
+
+/// Whether a changelog does not begin any more where it was about to be read.
+fn is_trimmed(error: &TaskError) -> bool {
+    matches!(error, TaskError::Log(error) if error.kind() == LogErrorKind::Trimmed)
+}
 
 /// A task given to this thread that is not open yet. Its inputs are paused.
 pub(super) struct Waiting {
@@ -176,6 +181,7 @@ impl StreamThread {
             Stats::add(&self.shared.stats.opened, 1);
             Task::new(&self.topology, &settings, self.stores.open(id)?)
         };
+        let mut begun = None;
         let (mut task, mut passed_over) = match fetched {
             Some(Fetched::Store(store, offset)) => {
                 let task = Task::new(&self.topology, &settings, store)?;
@@ -187,7 +193,10 @@ impl StreamThread {
                 Stats::add(&self.shared.stats.checkpoint_restores, 1);
                 (task, None)
             }
-            Some(Fetched::Nothing(reasons)) => (open()?, Some(reasons)),
+            Some(Fetched::Nothing { begins, reasons }) => {
+                begun = Some(begins);
+                (open()?, Some(reasons))
+            }
             Some(Fetched::Pending) | None => (kept.map_or_else(open, Ok)?, None),
         };
         let (mut restore, mut awaits_upstream) = (None, false);
@@ -206,7 +215,13 @@ impl StreamThread {
                 plan = restore::plan(&mut task, self.log.as_ref())?;
             }
             let wants_checkpoint = match &plan {
-                Plan::Lacking(_) => true,
+                Plan::Lacking(lack) => {
+                    if begun.is_some_and(|begins| lack.begins_after(begins)) {
+                        // Trimmed since the storage was looked at: there are checkpoints now.
+                        passed_over = None;
+                    }
+                    true
+                }
                 Plan::Replay(replay) => task.changelog_end().is_none() && replay.is_from_the_start(),
                 _ => false,
             };
@@ -239,7 +254,7 @@ impl StreamThread {
     }
 
     /// Starts to bring a checkpoint's files.
-    fn fetch(&self, task: u32, changelog: TopicPartition) -> Result<Fetch, TaskError> {
+    pub(super) fn fetch(&self, task: u32, changelog: TopicPartition) -> Result<Fetch, TaskError> {
         let config = self.config.checkpoints.as_ref().expect("asked for with checkpoints only");
         let id = TaskId::Keyed(task);
         let history = self.log.topic_id(&changelog.topic)?;
@@ -278,10 +293,14 @@ impl StreamThread {
         for id in ids {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             let Some(restore) = &mut slot.restore else { continue };
-            if restore
-                .go_on(&mut slot.task, RESTORE_SLICE, self.environment.as_ref())
-                .map_err(|source| self.blame.task(id, source))?
-            {
+            let whole = restore.go_on(&mut slot.task, RESTORE_SLICE, self.environment.as_ref()).map_err(|source| {
+                if is_trimmed(&source) {
+                    // Another owner's checkpoint let go of it meanwhile; opened anew, the task begins from that one.
+                    return Fault::Rejoin(format!("task {id}: {source}"));
+                }
+                self.blame.task(id, source)
+            })?;
+            if whole {
                 let records = restore.records;
                 slot.restore = None;
                 Stats::add(&self.shared.stats.restored_records, records);

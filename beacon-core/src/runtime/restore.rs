@@ -43,6 +43,11 @@ pub(super) struct Lack {
 }
 
 impl Lack {
+    /// Whether the changelog was trimmed since it began at this offset.
+    pub(super) fn begins_after(&self, offset: Offset) -> bool {
+        self.start > offset
+    }
+
     /// The way out, when no checkpoint helps; `passed_over` says why each one does not.
     pub(super) fn refuse(&self, passed_over: &[String]) -> LogError {
         let have = self.local.map_or("nothing".to_owned(), |end| format!("everything before offset {end}"));
@@ -59,16 +64,42 @@ impl Lack {
     }
 }
 
-/// Looks at store and changelog. To be called after the log has said where the task's inputs stand: from then on no
+/// Where a store stands beside its changelog.
+pub(super) enum Stand {
+    /// Nothing is missing up to this end.
+    Current(Offset),
+    /// What lies between these offsets has to be read.
+    Behind { from: Offset, end: Offset },
+    /// See [`Plan::Foreign`].
+    Foreign,
+    /// See [`Plan::Lacking`].
+    Lacking(Lack),
+}
+
+/// Looks at store and changelog, and plans what to read. To be called after the log has said where the task's inputs stand: from then on no
 /// older owner can commit to this changelog.
+pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
+    let (from, end) = match stand(task, log)? {
+        Stand::Current(end) => return Ok(Plan::Current(end)),
+        Stand::Foreign => return Ok(Plan::Foreign),
+        Stand::Lacking(lack) => return Ok(Plan::Lacking(lack)),
+        Stand::Behind { from, end } => (from, end),
+    };
+    let changelog = task.changelog().clone();
+    let mut reader = log.reader(Isolation::Committed)?;
+    reader.assign(&[(changelog.clone(), from)])?;
+    Ok(Plan::Replay(Restore { reader, changelog, end, records: 0, from, progress: None }))
+}
+
+/// Looks at store and changelog.
 ///
 /// A topic that was deleted and made again (a reset, a rescale) is another history though offsets may fit.
-pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
+pub(super) fn stand(task: &mut Task, log: &dyn Log) -> Result<Stand, TaskError> {
     let changelog = task.changelog().clone();
     if let Some(id) = log.topic_id(&changelog.topic)? {
         match task.history()? {
             Some(known) if known == id => {}
-            Some(_) if task.changelog_end().is_some() => return Ok(Plan::Foreign),
+            Some(_) if task.changelog_end().is_some() => return Ok(Stand::Foreign),
             _ => task.note_history(&id)?,
         }
     }
@@ -77,19 +108,14 @@ pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
         if planted::is_in(Planted::StableOffsetRestore) { Isolation::Committed } else { Isolation::Uncommitted };
     let range = log.offsets(&changelog, isolation)?;
     let from = match task.changelog_end() {
-        Some(end) if end > range.end => return Ok(Plan::Foreign),
+        Some(end) if end > range.end => return Ok(Stand::Foreign),
         Some(end) if end >= range.start => end,
         // State without the offset it is of: half of a store.
-        None if !task.is_blank()? => return Ok(Plan::Foreign),
+        None if !task.is_blank()? => return Ok(Stand::Foreign),
         None if range.start == 0 => 0,
-        local => return Ok(Plan::Lacking(Lack { changelog, local, start: range.start })),
+        local => return Ok(Stand::Lacking(Lack { changelog, local, start: range.start })),
     };
-    if from >= range.end {
-        return Ok(Plan::Current(range.end));
-    }
-    let mut reader = log.reader(Isolation::Committed)?;
-    reader.assign(&[(changelog.clone(), from)])?;
-    Ok(Plan::Replay(Restore { reader, changelog, end: range.end, records: 0, from, progress: None }))
+    Ok(if from >= range.end { Stand::Current(range.end) } else { Stand::Behind { from, end: range.end } })
 }
 
 impl Restore {

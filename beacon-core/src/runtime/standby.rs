@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::checkpointing::{Fetch, Fetched};
+use super::restore::{self, Stand};
 use super::slot::Slot;
 use super::stats::Stats;
 use super::thread::StreamThread;
 use crate::codec::murmur2;
-use crate::log::{Event, Isolation, LogError, LogErrorKind, Reader};
+use crate::log::{Event, Isolation, LogError, Reader};
 use crate::state::StateError;
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 
@@ -72,6 +74,10 @@ pub(super) struct Standbys {
     /// Reads the changelogs of the copies in `followed`, and of others that are not listened to any more.
     reader: Option<Box<dyn Reader>>,
     followed: BTreeSet<TaskId>,
+    /// Copies to be whose checkpoints are under way: their changelogs do not begin at the start, or begin too far back.
+    fetching: BTreeMap<TaskId, Fetch>,
+    /// Copies that cannot be made, and when to try again.
+    put_off: BTreeMap<TaskId, Duration>,
     look_at: Duration,
     /// The last reading found more than it had time for.
     behind: bool,
@@ -86,6 +92,8 @@ impl Standbys {
     /// Hands over a task that is kept, if it is.
     pub(super) fn take(&mut self, id: TaskId) -> Option<Task> {
         self.followed.remove(&id);
+        // What has arrived of its checkpoint stays on the disk, for whoever goes on with it.
+        self.fetching.remove(&id);
         self.kept.remove(&id).map(|kept| kept.task)
     }
 
@@ -94,6 +102,8 @@ impl Standbys {
         for (id, kept) in std::mem::take(&mut self.kept) {
             close(id, kept);
         }
+        self.fetching.clear();
+        self.put_off.clear();
         self.stop_following();
     }
 
@@ -206,8 +216,10 @@ impl StreamThread {
                 close(id, kept);
             }
         }
+        self.standbys.fetching.retain(|id, _| wanted.contains(id));
+        self.standbys.put_off.retain(|id, until| wanted.contains(id) && *until > now);
         for id in wanted {
-            if !self.standbys.kept.contains_key(&id) {
+            if !self.standbys.kept.contains_key(&id) && !self.standbys.put_off.contains_key(&id) {
                 self.open_standby(id, now)?;
             }
         }
@@ -217,39 +229,84 @@ impl StreamThread {
         Ok(())
     }
 
+    /// Opens a copy over what the disk holds, or over a checkpoint when the changelog alone does not lead there.
     fn open_standby(&mut self, id: TaskId, now: Duration) -> Result<(), TaskError> {
+        let TaskId::Keyed(number) = id else { return Ok(()) };
         let settings = TaskSettings { id, partitions: self.config.partitions };
-        let store = match self.stores.open(id) {
-            // Another thread has just lost it and not noticed yet.
-            Err(StateError::Locked(_)) => return Ok(()),
-            store => store?,
+        let (mut task, arrived) = match self.standbys.fetching.remove(&id) {
+            None => {
+                let store = match self.stores.open(id) {
+                    // Another thread has just lost it and not noticed yet.
+                    Err(StateError::Locked(_)) => return Ok(()),
+                    store => store?,
+                };
+                (Task::new(&self.topology, &settings, store)?, false)
+            }
+            Some(fetch) => match fetch.outcome()? {
+                Fetched::Pending => {
+                    self.standbys.fetching.insert(id, fetch);
+                    return Ok(());
+                }
+                Fetched::Nothing { reasons, .. } => {
+                    let reasons = reasons.join("; ");
+                    tracing::warn!(task = %id, reasons, "no standby copy for now: there is no checkpoint to begin from");
+                    self.standbys.put_off.insert(id, now + RETRY);
+                    return Ok(());
+                }
+                Fetched::Store(store, _) => {
+                    Stats::add(&self.shared.stats.checkpoint_restores, 1);
+                    (Task::new(&self.topology, &settings, store)?, true)
+                }
+            },
         };
-        let mut task = Task::new(&self.topology, &settings, store)?;
-        let end = self.log.offsets(task.changelog(), Isolation::Uncommitted)?.end;
-        if task.changelog_end().is_some_and(|have| have > end) {
-            tracing::warn!(task = %id, "local state is ahead of the changelog: it belongs to another log; removing it");
+        let mut stand = restore::stand(&mut task, self.log.as_ref())?;
+        if matches!(stand, Stand::Foreign) {
+            tracing::warn!(task = %id, "local state does not belong to this changelog; removing it");
             drop(task);
             self.stores.wipe(id)?;
+            if arrived {
+                // Asked for again, the same would come.
+                self.standbys.put_off.insert(id, now + RETRY);
+                return Ok(());
+            }
             task = Task::new(&self.topology, &settings, self.stores.open(id)?)?;
+            stand = restore::stand(&mut task, self.log.as_ref())?;
         }
-        self.standbys.kept.insert(id, Kept { task, parked: false, warm: false, last_flush: now });
+        match stand {
+            Stand::Lacking(_) if self.config.checkpoints.is_some() => {
+                let changelog = task.changelog().clone();
+                // Its directory is about to be replaced.
+                drop(task);
+                let fetch = self.fetch(number, changelog)?;
+                self.standbys.fetching.insert(id, fetch);
+            }
+            Stand::Lacking(lack) => return Err(lack.refuse(&[]).into()),
+            Stand::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+            Stand::Current(_) | Stand::Behind { .. } => {
+                self.standbys.kept.insert(id, Kept { task, parked: false, warm: false, last_flush: now });
+            }
+        }
         Ok(())
     }
 
     /// Begins to read the changelogs of all copies from where each stands.
     fn follow(&mut self) -> Result<(), LogError> {
-        let mut places = Vec::new();
+        let (mut places, mut trimmed) = (Vec::new(), Vec::new());
         for (id, kept) in self.standbys.kept.iter().filter(|(_, kept)| !kept.parked) {
             let changelog = kept.task.changelog().clone();
             let start = self.log.offsets(&changelog, Isolation::Uncommitted)?.start;
             let from = kept.task.changelog_end().unwrap_or(0);
             if from < start {
-                return Err(LogError::new(
-                    LogErrorKind::Trimmed,
-                    format!("changelog {changelog} begins at offset {start}, the copy of task {id} ends at {from}"),
-                ));
+                trimmed.push(*id);
+            } else {
+                places.push((changelog, from));
             }
-            places.push((changelog, from));
+        }
+        for id in trimmed {
+            // Trimmed past it since it was opened; opened anew, it begins from a checkpoint.
+            if let Some(kept) = self.standbys.kept.remove(&id) {
+                close(id, kept);
+            }
         }
         if places.is_empty() {
             self.standbys.stop_following();

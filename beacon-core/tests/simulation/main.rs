@@ -16,15 +16,20 @@ const SEEDS: u64 = 2000;
 /// How many of them run at the same time.
 const LANES: u64 = 2;
 
-fn seeds(lane: u64) -> std::ops::Range<u64> {
-    let (start, end) = match std::env::var("BEACON_SEEDS") {
+/// The seeds that were asked for, or the first so many.
+fn asked_for(default: u64) -> (u64, u64) {
+    match std::env::var("BEACON_SEEDS") {
         Ok(range) => {
             let numbers =
                 range.split_once("..").and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
             numbers.unwrap_or_else(|| panic!("BEACON_SEEDS is `{range}`; it should be like 0..2000"))
         }
-        Err(_) => (0, SEEDS),
-    };
+        Err(_) => (0, default),
+    }
+}
+
+fn seeds(lane: u64) -> std::ops::Range<u64> {
+    let (start, end) = asked_for(SEEDS);
     let each = (end - start).div_ceil(LANES);
     (start + lane * each).min(end)..(start + (lane + 1) * each).min(end)
 }

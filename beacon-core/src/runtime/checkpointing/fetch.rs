@@ -34,8 +34,13 @@ pub(in crate::runtime) enum Fetched {
     Pending,
     /// The task's store, of this manifest's changelog offset.
     Store(Box<dyn Store>, Offset),
-    /// There is no checkpoint to restore from; why each one was passed over, and why storage was not asked longer.
-    Nothing(Vec<String>),
+    /// There is no checkpoint to restore from.
+    Nothing {
+        /// Where the changelog began when that was found. Begins it later now, checkpoints have been made since.
+        begins: Offset,
+        /// Why each one was passed over, and why storage was not asked longer.
+        reasons: Vec<String>,
+    },
 }
 
 /// What is fetched, from where, and to where.
@@ -70,6 +75,8 @@ struct State {
     passed_over: Vec<PassedOver>,
     /// Changelog offsets of manifests that proved bad while their files were read.
     bad: BTreeSet<Offset>,
+    /// Where the changelog began before the storage was listed.
+    begins: Offset,
 }
 
 #[derive(Default)]
@@ -132,7 +139,7 @@ impl Fetch {
             Stage::Nothing(why) => {
                 let mut reasons: Vec<_> = state.passed_over.iter().map(ToString::to_string).collect();
                 reasons.extend(why);
-                Ok(Fetched::Nothing(reasons))
+                Ok(Fetched::Nothing { begins: state.begins, reasons })
             }
             Stage::Failed(error) => Err(error),
             stage => {
@@ -157,6 +164,7 @@ impl Shared {
     /// The newest valid manifest; `None`: there is none.
     fn choose(&self) -> Result<Option<Manifest>, Trouble> {
         let range = self.log.offsets(&self.changelog, Isolation::Uncommitted)?;
+        self.lock().begins = range.start;
         let listing = Listing::new(&self.objects, self.config.store.list(&self.objects.prefix())?);
         for offset in listing.newest_first() {
             if self.lock().bad.contains(&offset) {
