@@ -147,18 +147,30 @@
 #[cfg(test)]
 extern crate self as beacon_core;
 
+// Where `clippy::disallowed_methods` is denied, nobody reads a clock, waits, spawns or draws: see `clippy.toml`.
+
+#[deny(clippy::disallowed_methods)]
 pub mod checkpoint;
+#[deny(clippy::disallowed_methods)]
 pub mod codec;
 pub mod log;
+#[deny(clippy::disallowed_methods)]
 pub mod metrics;
+#[deny(clippy::disallowed_methods)]
 pub mod operator;
 mod planted;
+#[deny(clippy::disallowed_methods)]
 pub mod runtime;
+#[deny(clippy::disallowed_methods)]
 pub mod state;
+#[deny(clippy::disallowed_methods)]
 pub mod task;
 pub mod testing;
+#[deny(clippy::disallowed_methods)]
 pub mod time;
+#[deny(clippy::disallowed_methods)]
 pub mod timer;
 pub mod tools;
+#[deny(clippy::disallowed_methods)]
 pub mod topology;
 pub mod view;

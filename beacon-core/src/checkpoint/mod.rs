@@ -25,6 +25,7 @@ mod manifest;
 mod memory;
 mod names;
 mod object;
+#[allow(clippy::disallowed_methods)]
 pub mod storage;
 mod upload;
 

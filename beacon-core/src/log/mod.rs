@@ -25,8 +25,11 @@ mod record;
 pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[deny(clippy::disallowed_methods)]
 pub mod model;
+#[deny(clippy::disallowed_methods)]
 pub mod partition;
+#[deny(clippy::disallowed_methods)]
 pub mod simulated;
 
 pub use batch::{OwnedBatch, RecordBatch};

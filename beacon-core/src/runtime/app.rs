@@ -1,5 +1,10 @@
 //! Starting, watching and stopping an application.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "threads of a real process start here; a simulation steps the same loop"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;

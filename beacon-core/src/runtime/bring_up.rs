@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::AppConfig;
 use super::checkpointing::{Fetch, Fetched, Wanted};
-use super::environment::RealTime;
+use super::environment::{Environment, RealTime};
 use super::progress::Progress;
 use super::restore::{self, Lack, Plan};
 use super::stores::{Stores, TaskStores};
@@ -80,10 +80,11 @@ fn from_checkpoint(
         intake: stores.intake(TaskId::Keyed(number))?,
         progress: Arc::new(Progress::default()),
     };
-    let fetch = Fetch::start(wanted, &RealTime::new())?;
+    let environment = RealTime::new();
+    let fetch = Fetch::start(wanted, &environment)?;
     loop {
         match fetch.outcome()? {
-            Fetched::Pending => std::thread::sleep(Duration::from_millis(20)),
+            Fetched::Pending => environment.wait(Duration::from_millis(20)),
             Fetched::Store(store, _) => return Ok(store),
             Fetched::Nothing { reasons, .. } => return Err(lack.refuse(&reasons).into()),
         }

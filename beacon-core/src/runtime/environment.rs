@@ -4,6 +4,8 @@
 //! Nothing else in the runtime may read a clock, sleep or start a thread. Work that has to leave the stream thread
 //! belongs here too, as one more method, so that a simulation can schedule it.
 
+#![expect(clippy::disallowed_methods, reason = "this is the edge that others are sent to")]
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::ProcessingTime;
