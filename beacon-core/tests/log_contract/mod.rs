@@ -183,6 +183,7 @@ macro_rules! claims {
             transactions: a_large_transaction_arrives_whole_and_in_order;
             transactions: calls_out_of_order_are_refused;
             transactions: the_uncommitted_end_is_the_true_end;
+            transactions: a_committed_reader_past_the_stable_end_waits_there;
             fencing: a_newer_session_with_the_same_transactional_id_fences_the_older_one;
             fencing: a_zombie_whose_partition_moved_cannot_commit_it;
             fencing: a_dropped_session_does_not_hold_up_the_next_one;

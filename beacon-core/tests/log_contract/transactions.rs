@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beacon_core::log::{Event, Isolation, TopicPartition};
+use beacon_core::log::{Event, Isolation, Record, TopicPartition};
 
 use super::{Member, Subject, numbers, plain};
 
@@ -138,4 +138,37 @@ pub fn the_uncommitted_end_is_the_true_end(subject: &Subject) {
     assert!(end(Isolation::Committed) >= receipt.ends[0].1, "with nothing open, the stable end is too");
     assert!(end(Isolation::Committed) <= end(Isolation::Uncommitted));
     assert_eq!(subject.read_all(&output, 0, Isolation::Uncommitted).len(), 7);
+}
+
+/// A restore whose own commit has no markers yet stands there: at what it knows to be committed, past what is stable.
+pub fn a_committed_reader_past_the_stable_end_waits_there(subject: &Subject) {
+    let output = subject.topic("output", 1);
+    let at = TopicPartition::new(Arc::clone(&output), 0);
+    let (mut member, input) = member(subject);
+    member.session.begin().expect("begun");
+    for n in 0..3 {
+        member.session.send(plain(&output, 0, &n.to_string())).expect("sent");
+    }
+    // How much of an open transaction is in the log is the log's own affair: the embedded one has none of it there.
+    member.poll_for(subject.quiet);
+    let end = subject.log.offsets(&at, Isolation::Uncommitted).expect("offsets").end;
+    let mut reader = subject.log.reader(Isolation::Committed).expect("a reader");
+    reader.assign(&[(at.clone(), end)]).expect("assigned");
+    match reader.poll(subject.quiet).expect("a reader waits there") {
+        Event::Idle | Event::EndOfPartition(..) => {}
+        event => panic!("{event:?}"),
+    }
+    member.session.commit(&[(input, 0)]).expect("committed");
+    let last = subject.append(Record::new(Arc::clone(&output), "k", "after").to_partition(0));
+    let mut read = Vec::new();
+    while read.last().is_none_or(|(offset, _)| *offset < last.offset) {
+        if let Event::Records(batch) = reader.poll(subject.patience).expect("polled") {
+            read.extend((0..batch.len()).map(|index| {
+                let record = batch.get(index);
+                (record.offset, String::from_utf8(record.value.expect("a value").to_vec()).expect("text"))
+            }));
+        }
+    }
+    let wanted = ["0", "1", "2", "after"].into_iter().skip(end as usize).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(read.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), wanted);
 }

@@ -75,6 +75,11 @@ impl Feed {
                     cursor.tell_end();
                     return Ok(Some(Event::EndOfPartition(at.clone(), end)));
                 }
+                // Written and not stable yet: a reader of committed records waits, as it does on Kafka, whose brokers hold
+                // a position against the end of all records (`LocalLog.read`).
+                Step::Beyond { .. } if cursor.position() <= state.range(at, Isolation::Uncommitted)?.end => {
+                    return Ok(None);
+                }
                 Step::Beyond { end } => return Err(errors::beyond(at, cursor.position(), end)),
                 Step::Trimmed { start } if on_trimmed == OnTrimmed::Fail => {
                     return Err(errors::trimmed(at, cursor.position(), start));
