@@ -1,9 +1,12 @@
-//! What every process of Beacon does alike: the flags of the log, structured logging, signals, metrics.
+//! What every process of Beacon does alike: the flags of the log, structured logging, signals, metrics, the progress of
+//! restores.
 //!
 //! What it deliberately does not do: anything about alerts.
 
 pub mod flags;
 pub mod logging;
 pub mod metrics;
+pub mod restoring;
 pub mod running;
+mod screen;
 pub mod signals;

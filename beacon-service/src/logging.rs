@@ -5,6 +5,8 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::screen;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -33,7 +35,8 @@ pub struct LoggingFlags {
 pub fn init(flags: &LoggingFlags) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&flags.level)
         .with_context(|| format!("--log.level={}: not a level or filter", flags.level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen::Lines::default).with_target(false);
     match flags.format {
         Format::Logfmt => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).finish().try_init(),
         Format::Json => builder.json().finish().try_init(),

@@ -91,6 +91,36 @@ catalogue! {
     RESTORED_RECORDS = Counter "beacon_restore_total" []
         "Changelog records read to restore state.",
         "restore-total (Kafka Streams, task)";
+    RESTORED_BYTES = Counter "beacon_restore_bytes_total" []
+        "Bytes of checkpoints' files that tasks were restored from.",
+        "";
+    RESTORE_REMAINING_RECORDS = Gauge "beacon_restore_remaining_records" []
+        "Offsets of changelogs that restores under way have still to read.",
+        "restore-remaining-records-total (Kafka Streams, task)";
+    RESTORE_REMAINING_BYTES = Gauge "beacon_restore_remaining_bytes" []
+        "Bytes of checkpoints' files that restores under way have still to fetch.",
+        "";
+    STANDBYS = Gauge "beacon_standby_tasks" []
+        "Standby copies that have been brought up to the end of their changelog.",
+        "standby-updating-tasks (Kafka Streams, state updater)";
+    STANDBY_RECORDS = Counter "beacon_standby_update_total" []
+        "Changelog records read to keep standby copies warm.",
+        "update-total (Kafka Streams, task)";
+    CHECKPOINTS = Counter "beacon_checkpoint_total" []
+        "Checkpoints that this process made durable in object storage.",
+        "";
+    CHECKPOINT_TIME = Gauge "beacon_checkpoint_timestamp_seconds" ["task"]
+        "When the newest checkpoint of a task of this process was durable, in seconds since 1970; before the first, since when the task is here.",
+        "";
+    CHECKPOINT_BYTES = Counter "beacon_checkpoint_upload_bytes_total" []
+        "Bytes uploaded for checkpoints: what the ones before did not have.",
+        "";
+    CHECKPOINT_FAILURES = Counter "beacon_checkpoint_failures_total" []
+        "Calls that failed on the way to a checkpoint, those tried again included.",
+        "";
+    CHECKPOINT_RESTORES = Counter "beacon_checkpoint_restore_total" []
+        "Tasks whose files came from a checkpoint.",
+        "";
     COMMITTED_OFFSET = Gauge "beacon_committed_offset" ["topic", "partition"]
         "Next offset to read of an input partition of this process, as committed.",
         "committed_offset (librdkafka)";

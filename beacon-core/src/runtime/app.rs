@@ -97,6 +97,7 @@ pub struct App {
     instance: String,
     memory: StoreMemory,
     threads: u32,
+    has_checkpoints: bool,
     shared: Arc<Shared>,
     supervisor: Option<JoinHandle<Result<(), AppError>>>,
 }
@@ -111,6 +112,7 @@ impl App {
         let application = topology.application().to_owned();
         let shared = Arc::new(Shared::default());
         let (threads, instance) = (config.threads.max(1), config.instance.clone());
+        let has_checkpoints = config.checkpoints.is_some();
         let memory = config.memory.clone().unwrap_or_else(StoreMemory::of_this_process);
         let supervisor = {
             let (shared, application) = (Arc::clone(&shared), application.clone());
@@ -124,7 +126,7 @@ impl App {
                 })
                 .map_err(|error| AppError::Thread { application, reason: error.to_string() })?
         };
-        Ok(Self { application, instance, memory, threads, shared, supervisor: Some(supervisor) })
+        Ok(Self { application, instance, memory, threads, has_checkpoints, shared, supervisor: Some(supervisor) })
     }
 
     /// The application's name.
@@ -156,6 +158,7 @@ impl App {
             threads: self.threads,
             shared: Arc::clone(&self.shared),
             memory: self.memory.clone(),
+            has_checkpoints: self.has_checkpoints,
         }
     }
 

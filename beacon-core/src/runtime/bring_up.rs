@@ -85,7 +85,7 @@ fn from_checkpoint(
     loop {
         match fetch.outcome()? {
             Fetched::Pending => environment.wait(Duration::from_millis(20)),
-            Fetched::Store(store, _) => return Ok(store),
+            Fetched::Store { store, .. } => return Ok(store),
             Fetched::Nothing { reasons, .. } => return Err(lack.refuse(&reasons).into()),
         }
     }

@@ -174,7 +174,7 @@ impl StreamThread {
 
     /// Opens a task over what its store holds, unless it is kept open, or over what was fetched, and plans its restore.
     fn open(&mut self, id: TaskId, fetched: Option<Fetched>) -> Result<Opened, TaskError> {
-        let from_checkpoint = matches!(fetched, Some(Fetched::Store(..)));
+        let from_checkpoint = matches!(fetched, Some(Fetched::Store { .. }));
         let settings = TaskSettings { id, partitions: self.config.partitions };
         let kept = self.standbys.take(id);
         let open = || {
@@ -183,7 +183,7 @@ impl StreamThread {
         };
         let mut begun = None;
         let (mut task, mut passed_over) = match fetched {
-            Some(Fetched::Store(store, offset)) => {
+            Some(Fetched::Store { store, offset, bytes }) => {
                 let task = Task::new(&self.topology, &settings, store)?;
                 if task.changelog_end() != Some(offset) {
                     let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
@@ -191,6 +191,7 @@ impl StreamThread {
                     return Err(StateError::Store(reason).into());
                 }
                 Stats::add(&self.shared.stats.checkpoint_restores, 1);
+                Stats::add(&self.shared.stats.restored_bytes, bytes);
                 (task, None)
             }
             Some(Fetched::Nothing { begins, reasons }) => {

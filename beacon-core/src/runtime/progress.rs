@@ -39,6 +39,7 @@ impl RestoreProgress {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     replays: AtomicBool,
+    ended: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
@@ -61,9 +62,18 @@ impl Progress {
     pub(super) fn set(&self, done: u64) {
         self.done.store(done, Relaxed);
     }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Relaxed)
+    }
+
+    /// Not to be listed any more, whoever still holds it.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
 }
 
-/// All restores of a process. One ends when its progress is dropped.
+/// All restores of a process. One ends when its progress is told so, or dropped.
 #[derive(Debug, Default)]
 pub(super) struct Restores(Mutex<BTreeMap<TaskId, Weak<Progress>>>);
 
@@ -79,7 +89,7 @@ impl Restores {
     pub(super) fn read(&self) -> Vec<RestoreProgress> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |(task, progress): (&TaskId, &Weak<Progress>)| {
-            let progress = progress.upgrade()?;
+            let progress = progress.upgrade().filter(|progress| !progress.ended.load(Relaxed))?;
             let phase = if progress.replays.load(Relaxed) { RestorePhase::Changelog } else { RestorePhase::Files };
             let (done, total) = (progress.done.load(Relaxed), progress.total.load(Relaxed));
             Some(RestoreProgress { task: *task, phase, done, total })
@@ -107,5 +117,8 @@ mod tests {
         assert_eq!((restores.read()[0].phase, restores.read()[0].left()), (RestorePhase::Changelog, 0));
         drop(progress);
         assert_eq!(restores.read(), []);
+        let held = restores.begin(TaskId::Keyed(3));
+        held.end();
+        assert_eq!(restores.read(), [], "though somebody holds it");
     }
 }

@@ -253,8 +253,9 @@ impl StreamThread {
                     self.standbys.put_off.insert(id, now + RETRY);
                     return Ok(());
                 }
-                Fetched::Store(store, _) => {
+                Fetched::Store { store, bytes, .. } => {
                     Stats::add(&self.shared.stats.checkpoint_restores, 1);
+                    Stats::add(&self.shared.stats.restored_bytes, bytes);
                     (Task::new(&self.topology, &settings, store)?, true)
                 }
             },

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::{Histogram, Sample, SampleValue, catalogue};
+use crate::task::TaskId;
+use crate::time::ProcessingTime;
 
 /// Counters of one application in this process; shared by its threads.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub struct Stats {
     pub(super) rejoined: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) restored_records: AtomicU64,
+    pub(super) restored_bytes: AtomicU64,
     /// Commits whose outcome had to be asked for again.
     pub(super) unknown: AtomicU64,
     pub(super) commit_latency: Histogram,
@@ -39,6 +42,8 @@ pub struct Stats {
     standbys: AtomicU64,
     /// Input partitions of this process with their committed offsets.
     owned: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// When the newest checkpoint of each task of this process was durable, or else since when the task is here.
+    checkpointed: Mutex<BTreeMap<TaskId, ProcessingTime>>,
 }
 
 impl Default for Stats {
@@ -53,6 +58,7 @@ impl Default for Stats {
             fenced: zero(),
             rejoined: zero(),
             restored_records: zero(),
+            restored_bytes: zero(),
             checkpoints: zero(),
             checkpoint_bytes: zero(),
             checkpoint_failures: zero(),
@@ -71,6 +77,7 @@ impl Default for Stats {
             waiting: zero(),
             standbys: zero(),
             owned: Mutex::default(),
+            checkpointed: Mutex::default(),
         }
     }
 }
@@ -96,6 +103,8 @@ pub struct StatsSnapshot {
     pub lost: u64,
     /// Changelog records read to restore state.
     pub restored_records: u64,
+    /// Bytes of checkpoints' files that tasks were restored from.
+    pub restored_bytes: u64,
     /// Tasks opened over their store. One that stays through a rebalance is not opened again.
     pub opened: u64,
     /// Changelog records read to keep standby copies warm.
@@ -135,6 +144,20 @@ impl Stats {
         self.owned().iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
     }
 
+    fn checkpointed(&self) -> MutexGuard<'_, BTreeMap<TaskId, ProcessingTime>> {
+        self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task's state is in object storage as it was at about this time, or it is here since then.
+    pub(super) fn checkpointed_at(&self, task: TaskId, at: ProcessingTime) {
+        self.checkpointed().insert(task, at);
+    }
+
+    /// A task is checkpointed elsewhere from now on.
+    pub(super) fn not_checkpointed_here(&self, task: TaskId) {
+        self.checkpointed().remove(&task);
+    }
+
     /// What the engine measured, as samples with these labels.
     pub fn samples(&self, labels: &[(&'static str, String)]) -> Vec<Sample> {
         let read = |counter: &AtomicU64| counter.load(Relaxed) as f64;
@@ -167,7 +190,27 @@ impl Stats {
             number(&catalogue::REJOINED, &self.rejoined),
             number(&catalogue::LOST, &self.lost),
             number(&catalogue::RESTORED_RECORDS, &self.restored_records),
+            number(&catalogue::RESTORED_BYTES, &self.restored_bytes),
+            number(&catalogue::STANDBYS, &self.standbys),
+            number(&catalogue::STANDBY_RECORDS, &self.standby_records),
         ]
+    }
+
+    /// What was measured of checkpoints; for an application that has some.
+    pub fn checkpoint_samples(&self, labels: &[(&'static str, String)]) -> Vec<Sample> {
+        let number =
+            |metric, counter: &AtomicU64| Sample::number(metric, labels.to_vec(), counter.load(Relaxed) as f64);
+        let mut samples = vec![
+            number(&catalogue::CHECKPOINTS, &self.checkpoints),
+            number(&catalogue::CHECKPOINT_BYTES, &self.checkpoint_bytes),
+            number(&catalogue::CHECKPOINT_FAILURES, &self.checkpoint_failures),
+            number(&catalogue::CHECKPOINT_RESTORES, &self.checkpoint_restores),
+        ];
+        samples.extend(self.checkpointed().iter().map(|(task, at)| {
+            let labels = labels.iter().cloned().chain([("task", task.to_string())]).collect();
+            Sample::number(&catalogue::CHECKPOINT_TIME, labels, at.as_millis() as f64 / 1000.0)
+        }));
+        samples
     }
 
     /// Reads all counters.
@@ -183,6 +226,7 @@ impl Stats {
             rejoined: read(&self.rejoined),
             lost: read(&self.lost),
             restored_records: read(&self.restored_records),
+            restored_bytes: read(&self.restored_bytes),
             opened: read(&self.opened),
             standby_records: read(&self.standby_records),
             checkpoints: read(&self.checkpoints),

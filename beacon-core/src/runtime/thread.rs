@@ -87,7 +87,7 @@ impl StreamThread {
             checkpointing: config
                 .checkpoints
                 .clone()
-                .map(|checkpoints| Checkpointing::new(checkpoints, &topology, Arc::clone(&shared.uploads))),
+                .map(|checkpoints| Checkpointing::new(checkpoints, &topology, &shared)),
             blame: Blame { application: topology.application().to_owned() },
             gauges: Gauges::new(Arc::clone(&shared.stats)),
             log,
@@ -302,7 +302,7 @@ impl StreamThread {
     }
 
     /// The one reading of the clock.
-    fn now(&mut self) -> ProcessingTime {
+    pub(super) fn now(&mut self) -> ProcessingTime {
         // Never back: a clock that is set back must not make timers wait for it.
         self.last_now = self.last_now.max(self.environment.wall_clock());
         self.last_now

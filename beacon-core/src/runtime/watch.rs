@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::StoreMemory;
 use super::app::{AppStatus, Shared};
+use super::progress::{RestorePhase, RestoreProgress};
 use crate::log::{Isolation, Log, LogError, Offset, TopicPartition};
 use crate::metrics::{Sample, catalogue};
 
@@ -16,6 +17,7 @@ pub struct AppWatch {
     pub(super) threads: u32,
     pub(super) shared: Arc<Shared>,
     pub(super) memory: StoreMemory,
+    pub(super) has_checkpoints: bool,
 }
 
 impl AppWatch {
@@ -35,10 +37,26 @@ impl AppWatch {
         &self.application
     }
 
+    /// How far the restores under way are, by task.
+    pub fn restores(&self) -> Vec<RestoreProgress> {
+        self.shared.restores.read()
+    }
+
     /// What the engine counts itself; never blocks.
     pub fn samples(&self) -> Vec<Sample> {
         let labels = self.labels();
         let mut samples = self.shared.stats.samples(&labels);
+        if self.has_checkpoints {
+            samples.extend(self.shared.stats.checkpoint_samples(&labels));
+        }
+        let left = |phase| {
+            let restores = self.restores().into_iter().filter(|restore| restore.phase == phase);
+            restores.map(|restore| restore.left() as f64).sum()
+        };
+        samples.extend([
+            Sample::number(&catalogue::RESTORE_REMAINING_RECORDS, labels.clone(), left(RestorePhase::Changelog)),
+            Sample::number(&catalogue::RESTORE_REMAINING_BYTES, labels.clone(), left(RestorePhase::Files)),
+        ]);
         samples.extend(self.memory.samples(&labels));
         samples
     }
@@ -90,6 +108,7 @@ mod tests {
             threads: 1,
             shared: Arc::default(),
             memory: StoreMemory::of_this_process(),
+            has_checkpoints: false,
         };
         let values: Vec<_> = watch
             .lag_of(&TopicPartition::new("t", 3), 10, 12, 20)

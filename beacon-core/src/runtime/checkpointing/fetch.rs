@@ -32,8 +32,15 @@ pub(in crate::runtime) struct Fetch {
 pub(in crate::runtime) enum Fetched {
     /// Still under way.
     Pending,
-    /// The task's store, of this manifest's changelog offset.
-    Store(Box<dyn Store>, Offset),
+    /// The task's store.
+    Store {
+        /// Open, in the place of the task's.
+        store: Box<dyn Store>,
+        /// The changelog offset of its manifest.
+        offset: Offset,
+        /// Bytes of its files.
+        bytes: u64,
+    },
     /// There is no checkpoint to restore from.
     Nothing {
         /// Where the changelog began when that was found. Begins it later now, checkpoints have been made since.
@@ -135,7 +142,10 @@ impl Fetch {
             self.shared.abandoned.store(true, Ordering::Release);
         }
         match std::mem::take(&mut state.stage) {
-            Stage::Whole(offset) => Ok(Fetched::Store(self.shared.intake.settle()?, offset)),
+            Stage::Whole(offset) => {
+                let bytes = self.shared.progress.total();
+                Ok(Fetched::Store { store: self.shared.intake.settle()?, offset, bytes })
+            }
             Stage::Nothing(why) => {
                 let mut reasons: Vec<_> = state.passed_over.iter().map(ToString::to_string).collect();
                 reasons.extend(why);
@@ -152,6 +162,8 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
+        // Those who work on it may find out a little later.
+        self.shared.progress.end();
         self.shared.abandoned.store(true, Ordering::Release);
     }
 }

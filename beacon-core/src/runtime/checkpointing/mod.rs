@@ -15,7 +15,9 @@ use std::time::Duration;
 pub(super) use fetch::{Fetch, Fetched, Wanted};
 use upload::Upload;
 
+use super::app::Shared;
 use super::fault::Fault;
+use super::stats::Stats;
 use super::thread::StreamThread;
 use crate::checkpoint::{CheckpointConfig, StateName, TaskObjects};
 use crate::log::Offset;
@@ -28,6 +30,7 @@ pub(super) struct Checkpointing {
     states: Vec<StateName>,
     /// Uploads under way in this process.
     uploads: Arc<AtomicUsize>,
+    stats: Arc<Stats>,
     tasks: BTreeMap<TaskId, Watched>,
 }
 
@@ -37,9 +40,17 @@ struct Watched {
     last: Option<Offset>,
     /// Cleared by whoever ends first: the upload, or this task's time here.
     under_way: Option<Arc<UnderWay>>,
+    /// Whether the one under way, or the last, was told of as durable.
+    told: bool,
 }
 
 impl Watched {
+    /// Whether a checkpoint has become durable since this was asked last.
+    fn is_newly_durable(&mut self) -> bool {
+        let durable = self.under_way.as_ref().is_some_and(|work| work.durable.load(Ordering::Acquire));
+        durable && !std::mem::replace(&mut self.told, true)
+    }
+
     /// Whether a checkpoint is due: nothing is under way, and the last one is of another state or came to nothing.
     fn wants(&mut self, changelog: Offset, now: Duration) -> bool {
         match &self.under_way {
@@ -91,24 +102,32 @@ impl Drop for Permit {
 }
 
 impl Checkpointing {
-    pub(super) fn new(config: CheckpointConfig, topology: &Topology, uploads: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(config: CheckpointConfig, topology: &Topology, shared: &Shared) -> Self {
         let state = |store: &crate::state::StoreSpec| StateName {
             name: store.name().to_owned(),
             codec: store.codec().to_owned(),
         };
-        Self { config, states: topology.stores().iter().map(state).collect(), uploads, tasks: BTreeMap::new() }
+        Self {
+            config,
+            states: topology.stores().iter().map(state).collect(),
+            uploads: Arc::clone(&shared.uploads),
+            stats: Arc::clone(&shared.stats),
+            tasks: BTreeMap::new(),
+        }
     }
 
     /// Begins to watch a task; its first checkpoint comes at its place among all tasks, so that not all upload at once.
     fn watch(&mut self, id: TaskId, partitions: u32, now: Duration) -> &mut Watched {
         let (TaskId::Keyed(number) | TaskId::Stateless(number)) = id;
         let first = self.config.interval * (number % partitions.max(1) + 1) / partitions.max(1);
-        self.tasks.entry(id).or_insert_with(|| Watched { due: now + first, last: None, under_way: None })
+        self.tasks.entry(id).or_insert_with(|| Watched { due: now + first, last: None, under_way: None, told: false })
     }
 
     /// A task is not here any more.
     pub(super) fn forget(&mut self, id: TaskId) {
-        if let Some(under_way) = self.tasks.remove(&id).and_then(|watched| watched.under_way) {
+        let Some(watched) = self.tasks.remove(&id) else { return };
+        self.stats.not_checkpointed_here(id);
+        if let Some(under_way) = watched.under_way {
             under_way.abandon();
         }
     }
@@ -128,13 +147,18 @@ impl Drop for Checkpointing {
 impl StreamThread {
     /// Begins the checkpoints that are due.
     pub(super) fn checkpoint(&mut self) -> Result<(), Fault> {
+        let wall = self.now();
         let Some(checkpointing) = &mut self.checkpointing else { return Ok(()) };
         let now = self.environment.now();
         let (interval, most) = (checkpointing.config.interval, checkpointing.config.uploads);
         let mut due = Vec::new();
         for (id, slot) in &self.slots {
             let Some(changelog) = slot.task.changelog_end().filter(|_| slot.restore.is_none()) else { continue };
+            let is_new = !checkpointing.tasks.contains_key(id);
             let watched = checkpointing.watch(*id, self.config.partitions, now);
+            if is_new || watched.is_newly_durable() {
+                self.shared.stats.checkpointed_at(*id, wall);
+            }
             if watched.wants(changelog, now) {
                 due.push((watched.due, *id, changelog));
             }
@@ -159,6 +183,7 @@ impl StreamThread {
             let under_way = Arc::new(UnderWay::default());
             watched.last = Some(changelog);
             watched.under_way = Some(Arc::clone(&under_way));
+            watched.told = false;
             let history = slot.task.history().map_err(|source| self.blame.state(id, source))?;
             let objects = TaskObjects { application: self.blame.application.clone(), task: number, history };
             let name = format!("{}-checkpoint-{number}", self.blame.application);

@@ -1,0 +1,166 @@
+//! Restores of state, shown while they last: a bar in a terminal, a line every ten seconds in a log.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use beacon_core::runtime::{RestorePhase, RestoreProgress};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::screen::bars;
+
+/// Where nobody looks at a terminal, a line so often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows how far one application's restores are.
+pub(crate) struct Restoring {
+    application: String,
+    course: Option<Course>,
+}
+
+/// Restores under way at the same time, shown as one.
+struct Course {
+    began: Instant,
+    said: Instant,
+    bar: ProgressBar,
+}
+
+/// Files in bytes, changelogs in offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    tasks: u64,
+    bytes: (u64, u64),
+    records: (u64, u64),
+}
+
+impl Sum {
+    fn of(restores: &[RestoreProgress]) -> Self {
+        let mut sum = Self { tasks: restores.len() as u64, ..Self::default() };
+        for restore in restores {
+            let part = match restore.phase {
+                RestorePhase::Files => &mut sum.bytes,
+                RestorePhase::Changelog => &mut sum.records,
+            };
+            part.0 += restore.done;
+            part.1 += restore.total;
+        }
+        sum
+    }
+
+    /// Done of a thousand. A changelog's record is counted as a hundred bytes, about what one is.
+    fn permille(&self) -> u64 {
+        let weight =
+            |index: fn((u64, u64)) -> u64| u128::from(index(self.bytes)) + 100 * u128::from(index(self.records));
+        let (done, total) = (weight(|part| part.0), weight(|part| part.1));
+        u64::try_from((1000 * done).checked_div(total).unwrap_or(0)).unwrap_or(1000).min(1000)
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} task{}", self.tasks, if self.tasks == 1 { "" } else { "s" });
+        // Writing to a string cannot fail.
+        if self.bytes.1 > 0 {
+            let _ = write!(text, ", files {} of {}", HumanBytes(self.bytes.0), HumanBytes(self.bytes.1));
+        }
+        if self.records.1 > 0 {
+            let _ = write!(text, ", changelog {} of {}", HumanCount(self.records.0), HumanCount(self.records.1));
+        }
+        text
+    }
+}
+
+/// What is left at the pace so far; nothing before there is a pace.
+fn time_left(permille: u64, elapsed: Duration) -> Option<Duration> {
+    (10..1000).contains(&permille).then(|| elapsed.mul_f64((1000 - permille) as f64 / permille as f64))
+}
+
+impl Restoring {
+    pub(crate) fn new(application: &str) -> Self {
+        Self { application: application.to_owned(), course: None }
+    }
+
+    /// Shows this reading, to be called a few times a second.
+    pub(crate) fn show(&mut self, restores: &[RestoreProgress]) {
+        let sum = Sum::of(restores);
+        if sum.tasks == 0 {
+            if let Some(course) = self.course.take() {
+                course.bar.finish_and_clear();
+            }
+            return;
+        }
+        let application = &self.application;
+        let course = self.course.get_or_insert_with(|| Course::begin(application));
+        let permille = sum.permille();
+        course.bar.set_position(permille);
+        course.bar.set_message(sum.text());
+        if course.said.elapsed() >= LINE_EVERY {
+            course.said = Instant::now();
+            if course.bar.is_hidden() {
+                let left = time_left(permille, course.began.elapsed())
+                    .map_or_else(|| "not known yet".to_owned(), |left| HumanDuration(left).to_string());
+                tracing::info!(application, percent = permille / 10, left, "restoring: {}", sum.text());
+            }
+        }
+    }
+}
+
+impl Course {
+    fn begin(application: &str) -> Self {
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {percent:>3} %, {eta} left, {msg}")
+            .expect("the template is fixed, and right");
+        let bar = bars().add(ProgressBar::new(1000)).with_style(style).with_prefix(format!("restoring {application}"));
+        let now = Instant::now();
+        Self { began: now, said: now, bar }
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        if let Some(course) = self.course.take() {
+            course.bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use beacon_core::task::TaskId;
+
+    use super::*;
+
+    fn restore(phase: RestorePhase, done: u64, total: u64) -> RestoreProgress {
+        RestoreProgress { task: TaskId::Keyed(0), phase, done, total }
+    }
+
+    #[test]
+    fn files_and_changelogs_are_told_in_their_own_units_and_come_to_one_bar() {
+        let sum = Sum::of(&[
+            restore(RestorePhase::Files, 1 << 20, 4 << 20),
+            restore(RestorePhase::Files, 0, 0),
+            restore(RestorePhase::Changelog, 1500, 20_000),
+        ]);
+        assert_eq!(sum.text(), "3 tasks, files 1.00 MiB of 4.00 MiB, changelog 1,500 of 20,000");
+        assert!((180..220).contains(&sum.permille()), "{}", sum.permille());
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_done_and_all_done_is_all() {
+        assert_eq!(Sum::of(&[restore(RestorePhase::Files, 0, 0)]).permille(), 0);
+        assert_eq!(Sum::of(&[restore(RestorePhase::Changelog, 7, 7)]).permille(), 1000);
+        assert_eq!(Sum::of(&[restore(RestorePhase::Files, u64::MAX, u64::MAX)]).permille(), 1000);
+    }
+
+    #[test]
+    fn what_is_left_follows_from_the_pace() {
+        assert_eq!(time_left(250, Duration::from_secs(10)), Some(Duration::from_secs(30)));
+        assert_eq!(time_left(0, Duration::from_secs(10)), None);
+        assert_eq!(time_left(1000, Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn a_bar_ends_with_its_restores() {
+        let mut restoring = Restoring::new("a");
+        restoring.show(&[restore(RestorePhase::Files, 1, 2)]);
+        assert!(restoring.course.is_some());
+        restoring.show(&[]);
+        assert!(restoring.course.is_none());
+    }
+}
