@@ -9,4 +9,4 @@ if ! [[ $seeds =~ ^[0-9]+\.\.[0-9]+$ ]]; then
     exit 2
 fi
 . scripts/env.sh
-BEACON_SEEDS=$seeds cargo test --package beacon-core --no-default-features --test simulation -- --nocapture every_seed
+BEACON_SEEDS=$seeds cargo test --package beacon-core --no-default-features --test simulation -- --nocapture every_seed standby_copies windows_lists

@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod job;
+mod operators;
 mod watch;
 
 use std::io::Write as _;
