@@ -108,12 +108,13 @@ impl App {
     ///
     /// # Errors
     /// When no thread can be started. All else shows in [`App::wait`].
-    pub fn start(log: Arc<dyn Log>, topology: Topology, config: AppConfig) -> Result<Self, AppError> {
+    pub fn start(log: Arc<dyn Log>, topology: Topology, mut config: AppConfig) -> Result<Self, AppError> {
         let application = topology.application().to_owned();
         let shared = Arc::new(Shared::default());
         let (threads, instance) = (config.threads.max(1), config.instance.clone());
         let has_checkpoints = config.checkpoints.is_some();
         let memory = config.memory.clone().unwrap_or_else(StoreMemory::of_this_process);
+        config.commit_bytes = config.commit_bytes.min(memory.budget().commit_bytes(threads));
         let supervisor = {
             let (shared, application) = (Arc::clone(&shared), application.clone());
             std::thread::Builder::new()

@@ -45,7 +45,8 @@ pub struct AppConfig {
     /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
     /// after a crash; longer: fewer commits. Usable from 10 ms. Default 100 ms.
     pub commit_interval: Duration,
-    /// Pending state bytes of a thread that force a commit. Default 16 MiB.
+    /// Pending state bytes of a thread that force a commit. Default 16 MiB, or less where the process has little memory:
+    /// see [`MemoryBudget::commit_bytes`](super::MemoryBudget::commit_bytes).
     pub commit_bytes: usize,
     /// Whether to commit at once when there is nothing more to read, rather than wait for the interval. Default true:
     /// lowest latency; costs one commit for each lull.

@@ -31,6 +31,9 @@ use crate::topology::Topology;
 /// Due timers fired per turn and task, so that a storm of them does not starve the input.
 const TIMERS_PER_TURN: usize = 4096;
 
+/// Records after which it is looked, in the middle of a batch, whether pending state has grown too large.
+const RECORDS_PER_LOOK: usize = 64;
+
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -337,14 +340,20 @@ impl StreamThread {
                 let reason = format!("a record of {record:?} came for a task that is not running");
                 return Err(Fault::Rejoin(reason));
             };
-            let (task, mut send) = (&mut slot.task, link.sender());
-            let fed = catch_unwind(AssertUnwindSafe(|| task.feed(record, now, &mut send)));
+            let fed = {
+                let (task, mut send) = (&mut slot.task, link.sender());
+                catch_unwind(AssertUnwindSafe(|| task.feed(record, now, &mut send)))
+            };
             self.dirty_since.get_or_insert_with(|| self.environment.now());
             // The end of an input that never rests may never be told.
             if !slot.backlog.is_empty() {
                 slot.backlog.note(&record.topic_partition(), record.offset + 1);
             }
             self.check(id, fed, || format!("{record:?}"))?;
+            // A batch may come to far more state than input.
+            if index % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1 && self.pending().bytes >= self.config.commit_bytes {
+                self.commit(link)?;
+            }
         }
         Ok(())
     }

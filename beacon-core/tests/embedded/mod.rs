@@ -6,6 +6,7 @@ mod checkpoints;
 mod errors;
 mod faults;
 mod kills;
+mod memory;
 mod operators;
 mod rebalance;
 mod rescale;

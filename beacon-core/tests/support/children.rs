@@ -18,7 +18,17 @@ pub struct Other {
 impl Other {
     /// Starts the ignored test `entry` of this program with these variables.
     pub fn start(entry: &str, variables: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(std::env::current_exe().expect("this test"))
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        Self::spawn(&mut command, entry, variables)
+    }
+
+    /// The same by a command whose further arguments are the program and its own.
+    pub fn start_by(command: &mut Command, entry: &str, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(command.arg(std::env::current_exe().expect("this test")), entry, variables)
+    }
+
+    fn spawn(command: &mut Command, entry: &str, variables: &[(&str, &str)]) -> Self {
+        let mut process = command
             .args(["--exact", entry, "--ignored", "--nocapture"])
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
@@ -38,12 +48,27 @@ impl Other {
     /// # Panics
     /// When the child ends first, or does not say it in time.
     pub fn wait_for(&mut self, wanted: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for_line(PATIENCE, wanted, |line| (line == wanted).then_some(()));
+    }
+
+    /// Reads until a line begins with `label`, for as long as large work takes; returns the rest of the line.
+    ///
+    /// # Panics
+    /// When the child ends first, or does not say it in time.
+    pub fn wait_for_value(&mut self, label: &str) -> String {
+        self.wait_for_line(20 * PATIENCE, label, |line| line.strip_prefix(label).map(str::to_owned))
+    }
+
+    fn wait_for_line<T>(&mut self, patience: Duration, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.trim() == wanted => return,
-                Ok(_) => {}
-                Err(error) => panic!("the other process did not say {wanted} within {PATIENCE:?}: {error}"),
+                Ok(line) => {
+                    if let Some(found) = find(line.trim()) {
+                        return found;
+                    }
+                }
+                Err(error) => panic!("the other process did not say {wanted} within {patience:?}: {error}"),
             }
         }
     }

@@ -38,6 +38,13 @@ impl MemoryBudget {
         Self::of((limit_bytes / SHARE).clamp(LEAST, MOST))
     }
 
+    /// What may wait for the next commit in each of so many threads: beside the budget, a quarter of it for all of them,
+    /// and at least 256 KiB each.
+    pub fn commit_bytes(&self, threads: u32) -> usize {
+        let each = self.total_bytes / SHARE / u64::from(threads.max(1));
+        usize::try_from(each).unwrap_or(usize::MAX).max(256 << 10)
+    }
+
     /// For this process: by the limits of its control groups (version 1 or 2), or by the machine's memory.
     pub fn of_this_process() -> Self {
         let found = limit::of_process(Path::new("/"));
@@ -121,6 +128,8 @@ mod tests {
         assert_eq!(total(1 << 20), LEAST);
         assert_eq!(total(64 << 30), MOST);
         assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 32 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).commit_bytes(2), 8 << 20);
+        assert_eq!(MemoryBudget::within(0).commit_bytes(64), 256 << 10);
     }
 
     #[test]
