@@ -5,6 +5,7 @@ mod calls;
 mod checkpoints;
 mod errors;
 mod faults;
+mod full_disk;
 mod kills;
 mod memory;
 mod operators;

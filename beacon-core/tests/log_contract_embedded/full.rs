@@ -1,66 +1,15 @@
 //! A full disk: refused, nothing half-written, and on again when there is room.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use beacon_core::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use beacon_core::log::{CommitError, Isolation, LogError, LogErrorKind, Record, TopicPartition};
 
-use crate::log_contract::{Subject, numbers, plain, unique_prefix};
+use crate::log_contract::{Subject, numbers, plain};
+use crate::small_disk::SmallDisk;
 use crate::{open_with, subject_of};
-
-/// A file system of 40 MiB.
-struct SmallDisk {
-    path: PathBuf,
-    _directory: Option<tempfile::TempDir>,
-}
-
-impl SmallDisk {
-    fn mount() -> Self {
-        if let Some(path) = std::env::var_os("BEACON_TEST_SMALL_DISK") {
-            let directory = tempfile::tempdir_in(&path).expect("a directory on the small disk");
-            return Self { path: directory.path().to_owned(), _directory: Some(directory) };
-        }
-        let path = tempfile::tempdir().expect("a directory").keep();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=40m", "beacon-test"])
-            .arg(&path)
-            .status()
-            .is_ok_and(|status| status.success());
-        assert!(
-            mounted,
-            "this test needs a small file system of its own: run it as root, so that it can mount a tmpfs, or have one \
-             mounted (mount -t tmpfs -o size=40m beacon-test DIRECTORY), name it in BEACON_TEST_SMALL_DISK and run \
-             with --test-threads=1"
-        );
-        Self { path, _directory: None }
-    }
-
-    /// Fills the disk up to this many bytes.
-    fn fill_but(&self, spare: usize) -> PathBuf {
-        let path = self.path.join(unique_prefix());
-        let mut file = File::create(&path).expect("created");
-        let block = [7; 64 << 10];
-        while file.write_all(&block).is_ok() {}
-        while file.write_all(&block[..512]).is_ok() {}
-        let length = file.metadata().expect("there").len();
-        file.set_len(length.saturating_sub(spare as u64)).expect("cut");
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        if self._directory.is_none() {
-            // Nothing to do about a failure; the file system dies with the machine's memory.
-            let _ = Command::new("umount").arg("-l").arg(&self.path).status();
-            let _ = fs::remove_dir(&self.path);
-        }
-    }
-}
 
 fn options(reserve_bytes: u64) -> EmbeddedOptions {
     EmbeddedOptions { reserve_bytes, write_buffer_bytes: 1 << 20, ..EmbeddedOptions::default() }

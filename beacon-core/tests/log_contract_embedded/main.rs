@@ -2,6 +2,8 @@
 
 #[path = "../log_contract/mod.rs"]
 mod log_contract;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 
 mod cleaning;
 mod crash;
