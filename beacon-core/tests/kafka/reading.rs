@@ -144,3 +144,25 @@ fn a_session_comes_back_from_a_trimmed_offset_by_seeking() {
     session.seek(&partition, 2).expect("moved");
     assert_eq!(take_records(&mut *session, 1)[0].2, "c");
 }
+
+#[test]
+fn a_reader_that_is_dropped_with_records_on_hand_lets_go_of_them() {
+    let log = log();
+    let topic = make_topic(&*log, "on-hand", 8);
+    let all: Vec<_> = (0..8).map(|partition| (TopicPartition::new(topic.as_str(), partition), 0)).collect();
+    for partition in 0..8 {
+        fill(&*log, &topic, partition, &["a", "b", "c"]);
+    }
+    for _ in 0..5 {
+        let mut reader = log.reader(Isolation::Committed).expect("a reader");
+        reader.assign(&all).expect("assigned");
+        // What comes at once is records and ends in turn; all but the first are on hand then.
+        while !matches!(reader.poll(PATIENCE).expect("polled"), Event::Records(_)) {}
+        let (dropped, is_dropped) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(reader);
+            dropped.send(()).expect("the test waits");
+        });
+        is_dropped.recv_timeout(PATIENCE).expect("a reader can be dropped at any time");
+    }
+}

@@ -24,10 +24,11 @@ enum Item {
 
 /// What was fetched and not yet handed out.
 pub(super) struct Inbox {
+    // Dropped before the client: one that is destroyed while messages of its are alive waits for them for ever.
+    ready: VecDeque<Item>,
     client: Arc<Client>,
     names: Arc<TopicNames>,
     max_batch: usize,
-    ready: VecDeque<Item>,
     positions: HashMap<TopicPartition, Offset>,
     fatal: Option<Code>,
 }
@@ -35,10 +36,10 @@ pub(super) struct Inbox {
 impl Inbox {
     pub fn new(client: Arc<Client>, max_batch: usize) -> Self {
         Self {
+            ready: VecDeque::new(),
             client,
             names: Arc::default(),
             max_batch,
-            ready: VecDeque::new(),
             positions: HashMap::new(),
             fatal: None,
         }
