@@ -39,6 +39,7 @@ need ccache command -v ccache
 need make command -v make
 need pkg-config command -v pkg-config
 need zlib1g-dev header zlib.h
+need libssl-dev header openssl/ssl.h
 need libc6-dev header stdio.h
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 if [ "$1" != build ]; then

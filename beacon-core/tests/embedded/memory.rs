@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use beacon_core::codec::Raw;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Appender, Log, Record};
 use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
@@ -41,7 +42,7 @@ fn kept_of(number: u64) -> Vec<u8> {
 
 /// Keeps a lot of each key, and says at its second record whether it is still right.
 struct Keep {
-    kept: Value<Vec<u8>>,
+    kept: Value<Raw>,
 }
 
 impl KeyedProcess for Keep {
@@ -53,10 +54,10 @@ impl KeyedProcess for Keep {
     fn on_record(&self, number: u64, ctx: &mut Ctx<'_, Self>) -> OpResult {
         match self.kept.get(ctx)? {
             None => {
-                self.kept.set(ctx, &kept_of(number));
+                self.kept.set(ctx, &Raw(kept_of(number)));
                 Ok(())
             }
-            Some(kept) if kept == kept_of(number) => ctx.emit(number),
+            Some(Raw(kept)) if kept == kept_of(number) => ctx.emit(number),
             Some(_) => panic!("what was kept of {number} is something else"),
         }
     }

@@ -11,6 +11,7 @@ mod container;
 mod docker;
 mod jars;
 mod node;
+mod secured;
 
 use std::env;
 use std::sync::{Mutex, OnceLock};
@@ -21,6 +22,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::wait::try_until;
+pub use secured::{PASSWORD, SecuredKafka, USER};
+
 use container::Container;
 use node::Node;
 

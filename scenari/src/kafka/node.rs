@@ -1,13 +1,14 @@
 //! One KRaft node, broker and controller in one, run from Kafka's jars.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::jars::Jars;
+use super::secured;
 use crate::ports::free_port;
 use crate::process::{Launch, Process};
 use crate::reaper::Reaper;
@@ -21,6 +22,8 @@ const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" && exit; s
 /// A node with its directory. The directory holds configuration, data and output.
 pub(super) struct Node {
     port: u16,
+    /// Address and authority of the secured listener, if it has one.
+    secured: Option<(String, PathBuf)>,
     launch: Launch,
     process: Process,
     // Dropped after the process: first the broker goes, then its data.
@@ -31,6 +34,15 @@ pub(super) struct Node {
 impl Node {
     /// Formats a data directory and starts a broker on it; does not wait until it answers.
     pub(super) fn start(jars: &Jars) -> Result<Self> {
+        Self::start_with(jars, false)
+    }
+
+    /// The same with a second listener that wants TLS and a password.
+    pub(super) fn start_secured(jars: &Jars) -> Result<Self> {
+        Self::start_with(jars, true)
+    }
+
+    fn start_with(jars: &Jars, with_security: bool) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("beacon-kafka-")
             .tempdir()
@@ -39,20 +51,35 @@ impl Node {
         let reaper = Reaper::new(REMOVE, directory.path()).context("cannot start sh")?;
         let (port, controller) = (free_port(), free_port());
         let settings = directory.path().join("server.properties");
-        fs::write(&settings, properties(port, controller, directory.path()))
-            .with_context(|| format!("cannot write {}", settings.display()))?;
-        format_storage(jars, &settings)?;
+        let mut text = properties(port, controller, directory.path());
+        let mut secured = None;
+        if with_security {
+            let (store, authority) = secured::write_identity(directory.path())?;
+            let address = format!("localhost:{}", free_port());
+            for listeners in ["\nlisteners=", "\nadvertised.listeners="] {
+                text = text.replacen(listeners, &format!("{listeners}SASL_SSL://{address},"), 1);
+            }
+            text += &secured::settings(&store);
+            secured = Some((address, authority));
+        }
+        fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+        format_storage(jars, &settings, with_security)?;
         let launch = Launch::new("kafka", &jars.java, directory.path())
             .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData"])
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .args(["-cp", &jars.class_path, "kafka.Kafka"])
             .arg(&settings);
         let process = launch.start()?;
-        Ok(Self { port, launch, process, _reaper: reaper, _directory: directory })
+        Ok(Self { port, secured, launch, process, _reaper: reaper, _directory: directory })
     }
 
     pub(super) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Address of the secured listener, and the authority of its certificate.
+    pub(super) fn secured(&self) -> Option<(String, PathBuf)> {
+        self.secured.clone()
     }
 
     pub(super) fn kill9(&mut self) {
@@ -78,12 +105,14 @@ impl Node {
     }
 }
 
-fn format_storage(jars: &Jars, settings: &Path) -> Result<()> {
+fn format_storage(jars: &Jars, settings: &Path, with_user: bool) -> Result<()> {
+    let user = if with_user { vec!["--add-scram".to_owned(), secured::credential()] } else { Vec::new() };
     let output = Command::new(&jars.java)
         .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
         .args(["-cp", &jars.class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
         .arg(settings)
+        .args(user)
         .output()
         .with_context(|| format!("cannot start {}", jars.java.display()))?;
     if !output.status.success() {

@@ -10,6 +10,7 @@ mod lives;
 mod poison;
 mod power_cut;
 mod receiver_down;
+mod secured;
 mod silence;
 mod stock_prometheus;
 mod zombie;
