@@ -50,6 +50,11 @@ if [ "$1" != build ]; then
     need python3 test -x /usr/bin/python3
     need python3-aiosmtpd aiosmtpd
     need kcat command -v kcat
+    need swift-proxy command -v swift-proxy-server
+    need swift-account command -v swift-account-server
+    need swift-container command -v swift-container-server
+    need swift-object command -v swift-object-server
+    need memcached command -v memcached
 fi
 if [ "$1" = bench ]; then
     need openjdk-17-jdk-headless command -v javac
@@ -66,7 +71,7 @@ install() {
     echo "setup: installing ${missing[*]} (usually one to three minutes) ..."
     local log
     log=$(mktemp)
-    # Prometheus and Alertmanager come as daemons; the tests start their own, and nothing else should run.
+    # Prometheus, Alertmanager, Swift and memcached come as daemons; the tests start their own, and nothing else should run.
     if [ "$1" != build ] && [ ! -e /usr/sbin/policy-rc.d ]; then
         # shellcheck disable=SC2064  # the array is to be expanded now
         trap "${root[*]} rm -f /usr/sbin/policy-rc.d" EXIT

@@ -1,0 +1,24 @@
+//! Object storage for checkpoints: one contract on a folder, a real S3 protocol server and a real OpenStack Swift; each of them
+//! behind a proxy that spoils connections.
+//!
+//! What is not here: Google Cloud Storage, for want of a server. Its requests are OpenDAL's, as are those of S3.
+
+mod contract;
+mod faults;
+mod logins;
+mod stores;
+
+use contract::on_every_store;
+
+on_every_store!(
+    objects_are_read_back_as_they_were_written,
+    an_object_is_created_once,
+    an_upload_replaces,
+    listings_are_whole_sorted_and_by_prefix,
+    more_objects_than_a_page_holds_are_listed,
+    what_is_missing_is_not_found_and_deleting_it_is_no_error,
+    a_large_object_is_streamed,
+    a_source_that_lies_about_its_size_leaves_nothing,
+    a_sink_that_fails_is_told_apart,
+    young_objects_are_young,
+);

@@ -1,0 +1,89 @@
+//! The stores under test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use beacon_core::checkpoint::ObjectStore;
+use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
+use scenari::proxy::Proxy;
+use scenari::s3::{BUCKET, S3};
+use scenari::swift::Swift;
+use tempfile::TempDir;
+
+/// A store, with what has to live as long as it.
+pub struct Stage {
+    pub store: Arc<dyn ObjectStore>,
+    /// In front of the server, when there is one.
+    pub proxy: Option<Proxy>,
+    _s3: Option<S3>,
+    _directory: Option<TempDir>,
+}
+
+/// Which storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Folder,
+    S3,
+    Swift,
+}
+
+/// Short enough for a test, long enough for a slow machine.
+pub fn patience() -> Patience {
+    Patience {
+        connect: Duration::from_secs(60),
+        answer: Duration::from_secs(60),
+        tries: 4,
+        first_wait: Duration::from_millis(20),
+    }
+}
+
+/// A name that no other test of this process has.
+pub fn unique(what: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn options(variables: &[(&str, String)], patience: Patience) -> StorageOptions {
+    StorageOptions { variables: Variables::only(variables.iter().cloned()), patience }
+}
+
+impl On {
+    pub fn start(self) -> Stage {
+        self.start_with(patience())
+    }
+
+    pub fn start_with(self, patience: Patience) -> Stage {
+        match self {
+            Self::Folder => {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let url = format!("file://{}/objects", directory.path().display());
+                let store = open_with(&url, &options(&[], patience)).expect("opened");
+                Stage { store, proxy: None, _s3: None, _directory: Some(directory) }
+            }
+            Self::S3 => {
+                let s3 = S3::start();
+                let proxy = Proxy::start(s3.port());
+                let url = format!("s3://{BUCKET}/some/where?endpoint=http://127.0.0.1:{}", proxy.port());
+                let variables = S3::variables().map(|(name, value)| (name, value.to_owned()));
+                let store = open_with(&url, &options(&variables, patience)).expect("opened");
+                Stage { store, proxy: Some(proxy), _s3: Some(s3), _directory: None }
+            }
+            Self::Swift => {
+                let swift = Swift::shared();
+                let container = unique("container");
+                swift.make_container(&container);
+                let proxy = Proxy::start(swift.port());
+                let url = format!("swift://{container}/some/where");
+                let store = open_with(&url, &options(&Swift::variables(proxy.port()), patience)).expect("opened");
+                Stage { store, proxy: Some(proxy), _s3: None, _directory: None }
+            }
+        }
+    }
+}
+
+impl Stage {
+    pub fn weather(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a server has a proxy in front of it")
+    }
+}
