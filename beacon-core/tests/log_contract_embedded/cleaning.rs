@@ -178,3 +178,59 @@ fn a_compacted_log_opened_again_is_the_same() {
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0].len(), 150, "100 in the closed part and the open chunk of 50");
 }
+
+/// RocksDB's `DeleteFilesInRange`, which frees the disk after a trim, takes both ends of its range as included.
+#[test]
+fn a_trim_into_the_middle_of_a_chunk_keeps_everything_from_there_on() {
+    const CHUNKS: u64 = 24;
+    const RECORDS: u64 = 30;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let at = TopicPartition::new("t", 0);
+    {
+        let log = open_with(directory.path(), small_buffers());
+        let cleanup = CleanupPolicy::Delete { retention: None };
+        log.create_topics(&[TopicSpec { name: "t".to_owned(), partitions: 1, cleanup }]).expect("made");
+        let appender = log.appender().expect("an appender");
+        // Bytes that no compression makes small, so that each chunk fills a table or two of its own.
+        let mut noise = 1_u64;
+        for _ in 0..CHUNKS {
+            let records = (0..RECORDS).map(|_| {
+                let value: Vec<u8> = (0..4096)
+                    .map(|_| {
+                        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        (noise >> 56) as u8
+                    })
+                    .collect();
+                Record::new("t", "k", value)
+            });
+            appender.append_blocking(records.collect()).expect("appended");
+        }
+    }
+    let offsets = |log: &Arc<EmbeddedLog>, from: u64| -> Vec<u64> {
+        let subject = subject_of(Arc::clone(log), ());
+        subject.read_from(&at, from, Isolation::Committed).iter().map(|read| read.offset).collect()
+    };
+    let end = CHUNKS * RECORDS;
+    let mut start = 0;
+    for chunk in 0..CHUNKS {
+        // Opened anew each time: what is on the disk counts, and background work begins again.
+        let log = open_with(directory.path(), small_buffers());
+        assert_eq!(offsets(&log, start), (start..end).collect::<Vec<_>>(), "opened again after a trim to {start}");
+        // Again to less, which changes nothing; then into the middle of the next chunk; then to its last record.
+        for before in [start.saturating_sub(1), chunk * RECORDS + RECORDS / 2, (chunk + 1) * RECORDS - 1] {
+            log.trim(&at, before).expect("trimmed");
+            start = start.max(before);
+            assert_eq!(log.offsets(&at, Isolation::Committed).expect("offsets").start, start);
+            assert_eq!(offsets(&log, start), (start..end).collect::<Vec<_>>(), "after a trim to {before}");
+        }
+    }
+    let log = open_with(directory.path(), small_buffers());
+    log.trim(&at, end).expect("trimmed to the end");
+    let next =
+        log.appender().expect("an appender").append_blocking(vec![Record::new("t", "k", "v")]).expect("appended");
+    assert_eq!(next[0].offset, end);
+    log.trim(&at, end).expect("nothing to do");
+    assert_eq!(offsets(&log, end), [end], "what came after the end is not trimmed with it");
+    drop(log);
+    assert_eq!(offsets(&open_with(directory.path(), small_buffers()), end), [end]);
+}

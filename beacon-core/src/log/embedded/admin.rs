@@ -1,6 +1,6 @@
 //! Making topics and trimming partitions: changes that the committer decides between writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use rocksdb::WriteBatch;
 
@@ -116,19 +116,31 @@ pub(super) fn trim_partition(
     before: Offset,
 ) -> Result<(), LogError> {
     let (reading, trimmed) = (Arc::clone(store), Arc::clone(&partition));
-    queue.change(Box::new(move |batch| put_trim(&reading, trimmed, before, batch)))?;
-    // Frees disk at once where whole files are concerned; correctness does not depend on it.
-    store.drop_files(keys::chunk(partition.id, 0), keys::chunk(partition.id, before.saturating_sub(1)))
+    let (tell, told) = mpsc::sync_channel(1);
+    queue.change(Box::new(move |batch| {
+        let kept = put_trim(&reading, &trimmed, before, batch)?;
+        Ok(Box::new(move || {
+            // Whoever asked waits below.
+            let _ = tell.send(kept);
+        }))
+    }))?;
+    // Only what the batch deleted may go as files: the chunk that holds the start begins before it, so the start itself
+    // says nothing. Frees disk at once where whole files are concerned; correctness does not depend on it.
+    match told.recv().ok().flatten().and_then(|kept| kept.checked_sub(1)) {
+        Some(last) => store.drop_files(keys::chunk(partition.id, 0), keys::chunk(partition.id, last)),
+        None => Ok(()),
+    }
 }
 
+/// Puts the trim into the batch. Returns before which base all chunks go; `None`: nothing is to be trimmed.
 fn put_trim(
     store: &Store,
-    partition: Arc<Partition>,
+    partition: &Partition,
     before: Offset,
     batch: &mut WriteBatch,
-) -> Result<Publish, LogError> {
+) -> Result<Option<Offset>, LogError> {
     let start = match trim(partition.range(), before) {
-        Trim::Nothing => return Ok(Box::new(|| ())),
+        Trim::Nothing => return Ok(None),
         Trim::StartAt(start) => start,
         Trim::BeyondEnd => {
             let message =
@@ -139,12 +151,12 @@ fn put_trim(
     let entry = PartitionEntry { start, ..store.partition_entry(partition.id)? };
     batch.put(keys::partition(partition.id), entry.encode());
     // The chunk that holds the new start stays; the ones wholly before it go.
-    let kept = store.base_of(&partition, start)?.unwrap_or(start);
+    let kept = store.base_of(partition, start)?.unwrap_or(start);
     batch.delete_range(keys::chunk(partition.id, 0), keys::chunk(partition.id, kept));
     // Before the write: a reader that finds the records gone must also find that they were trimmed. Should the write
     // fail, the start is read from the disk again.
     partition.start_at(start);
-    Ok(Box::new(|| ()))
+    Ok(Some(kept))
 }
 
 fn check(spec: &TopicSpec) -> Result<(), LogError> {

@@ -9,7 +9,7 @@ pub struct EmbeddedOptions {
     /// flushes and compactions are safer; less: more of a small device is usable. Default 64 MiB.
     pub reserve_bytes: u64,
     /// RocksDB's memtable. Larger: fewer and larger files; smaller: less memory and a shorter recovery. At most four
-    /// are in memory at once. Default 32 MiB.
+    /// are in memory at once. Compaction makes files of twice this size. Default 32 MiB.
     pub write_buffer_bytes: usize,
     /// The newest records of all partitions together that readers get without asking RocksDB. Default 32 MiB.
     pub tail_cache_bytes: usize,

@@ -245,7 +245,8 @@ impl Store {
         errors::bad_bytes(self.path(), format!("{} at offset {base}", partition.name))
     }
 
-    /// Frees whole files below `end`; what is left of the range goes with later compactions of RocksDB.
+    /// Frees files that lie wholly within `from` to `to`, **both included**, with everything in them: no living key may
+    /// be in that range. What is left of it goes with later compactions of RocksDB.
     pub(super) fn drop_files(&self, from: [u8; 17], to: [u8; 17]) -> Result<(), LogError> {
         self.with(|db| {
             db.delete_file_in_range(from, to).map_err(|error| self.error("dropping files of trimmed records", error))
@@ -322,7 +323,7 @@ fn open_database(directory: &Directory, options: &EmbeddedOptions, cache: &Cache
     settings.set_compression_type(DBCompressionType::Lz4);
     settings.set_write_buffer_size(options.write_buffer_bytes);
     settings.set_max_write_buffer_number(4);
-    settings.set_target_file_size_base(64 << 20);
+    settings.set_target_file_size_base(2 * options.write_buffer_bytes as u64);
     settings.set_level_compaction_dynamic_level_bytes(true);
     settings.set_max_background_jobs(2);
     settings.set_bytes_per_sync(1 << 20);
