@@ -56,6 +56,9 @@ pub struct AppConfig {
     pub flush_bytes: usize,
     /// Age after which it is flushed. Default 30 s.
     pub flush_interval: Duration,
+    /// How often internal topics are trimmed to what the group has committed. Shorter: less of what was read stays on
+    /// the log's disk; longer: fewer requests to the log. Default 30 s, as Kafka Streams' `repartition.purge.interval.ms`.
+    pub trim_interval: Duration,
     /// Calls a thread has under way at once. Default 1,024.
     pub calls_in_flight: usize,
     /// See [`crate::log::SessionConfig::session_timeout`].
@@ -88,6 +91,7 @@ impl AppConfig {
             commit_when_idle: true,
             flush_bytes: 32 << 20,
             flush_interval: Duration::from_secs(30),
+            trim_interval: Duration::from_secs(30),
             calls_in_flight: 1024,
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),

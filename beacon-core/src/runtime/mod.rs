@@ -28,6 +28,7 @@ mod standby;
 mod stats;
 mod stores;
 mod thread;
+mod trimming;
 mod upstream;
 mod watch;
 

@@ -63,15 +63,13 @@ pub(super) fn prepare(log: &dyn Log, topology: &Topology, config: &AppConfig) ->
     Ok(())
 }
 
-/// The topics that the engine makes for an application: those between its steps, and its changelog.
+/// The topics that the engine makes for an application: those between its steps, and its changelog. All of them keep their
+/// records until they are trimmed, for however long the application sleeps.
 pub fn internal_topics(topology: &Topology, partitions: u32) -> Vec<TopicSpec> {
-    let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), partitions, cleanup };
-    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let cleanup = CleanupPolicy::Delete { retention: None };
+    let spec = |name: &str| TopicSpec { name: name.to_owned(), partitions, cleanup };
     let between = topology.internal_topics().iter();
-    between
-        .map(|topic| spec(&topic.name, CleanupPolicy::Delete { retention: Some(week) }))
-        .chain([spec(&topology.changelog(), CleanupPolicy::Delete { retention: None })])
-        .collect()
+    between.map(|topic| spec(&topic.name)).chain([spec(&topology.changelog())]).collect()
 }
 
 /// The topic, or an error that begins with `who` needs it.
@@ -102,4 +100,19 @@ fn check_partitions(source: &SourceSpec, topic: &TopicDescription, config: &AppC
             source.topic, topic.partitions, config.partitions, source.name
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::{Topic, TopologyBuilder};
+
+    #[test]
+    fn an_application_that_sleeps_for_years_loses_nothing_between_its_steps() {
+        let app = TopologyBuilder::new("a");
+        app.source("in", &Topic::<String>::new("t")).key_by("anew", Clone::clone);
+        let specs = internal_topics(&app.build().expect("valid"), 4);
+        assert_eq!(specs.len(), 2);
+        assert!(specs.iter().all(|spec| spec.cleanup == CleanupPolicy::Delete { retention: None }), "{specs:?}");
+    }
 }

@@ -22,6 +22,7 @@ use super::slot::Slot;
 use super::standby::Standbys;
 use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
+use super::trimming::Trimming;
 use super::upstream::Upstream;
 use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
 use crate::task::{TaskError, TaskId};
@@ -68,6 +69,7 @@ pub(super) struct StreamThread {
     pub(super) standbys: Standbys,
     pub(super) calls: Option<Calls>,
     pub(super) checkpointing: Option<Checkpointing>,
+    pub(super) trimming: Trimming,
     pub(super) dirty_since: Option<Duration>,
     pub(super) trailing_since: Option<Duration>,
     pub(super) gauges: Gauges,
@@ -109,6 +111,7 @@ impl StreamThread {
             standbys: Standbys::default(),
             fences: Fences::default(),
             calls: None,
+            trimming: Trimming::default(),
             dirty_since: None,
             trailing_since: None,
             idle: false,
@@ -284,6 +287,7 @@ impl StreamThread {
             self.commit(link)?;
         }
         self.flush()?;
+        self.trim_internal();
         self.checkpoint()
     }
 

@@ -12,3 +12,4 @@ mod operators;
 mod rebalance;
 mod rescale;
 mod rig;
+mod trimming;

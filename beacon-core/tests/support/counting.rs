@@ -163,6 +163,7 @@ impl Counting {
         config.instance = instance.to_owned();
         config.commit_interval = Duration::from_millis(10);
         config.retry_backoff = Duration::from_millis(20);
+        config.trim_interval = Duration::from_secs(1);
         config.topics = vec![topic(self.input(), self.inputs), topic(self.output(), PARTITIONS)];
         config
     }

@@ -62,6 +62,7 @@ impl Simulation {
         config.transaction_timeout = Duration::from_secs(5);
         config.flush_bytes = 400;
         config.flush_interval = Duration::from_secs(1);
+        config.trim_interval = Duration::from_secs(1);
         Self {
             topology,
             config,

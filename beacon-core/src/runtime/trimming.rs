@@ -1,0 +1,106 @@
+//! Internal topics end where the group has read them: what it has committed is trimmed away.
+//!
+//! They have no retention by time. A busy application would fill the disk with a week of records that nobody reads again,
+//! and one that sleeps for longer than that would lose what it had not read. Kafka Streams does the same with its
+//! repartition topics (KIP-220).
+//!
+//! Invariant: nothing is trimmed that the group has not committed. Offsets of a group only grow, so it does not matter
+//! that a partition may have another owner by the time it is done.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::environment::Background;
+use super::thread::StreamThread;
+use crate::log::{Log, Offset, TopicPartition};
+
+/// What one thread trims, and when.
+#[derive(Default)]
+pub(super) struct Trimming {
+    due: Duration,
+    shared: Arc<Shared>,
+}
+
+/// What the thread and its work in the background tell each other.
+#[derive(Default)]
+struct Shared {
+    under_way: AtomicBool,
+    abandoned: AtomicBool,
+    /// Said once: a client that may not delete records would say it twice a minute.
+    warned: AtomicBool,
+    done: Mutex<BTreeMap<TopicPartition, Offset>>,
+}
+
+impl Drop for Trimming {
+    fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Release);
+    }
+}
+
+impl StreamThread {
+    /// Has trimmed what was committed since the last time, if that is due.
+    pub(super) fn trim_internal(&mut self) {
+        let now = self.environment.now();
+        let shared = &self.trimming.shared;
+        if now < self.trimming.due || shared.under_way.load(Ordering::Acquire) {
+            return;
+        }
+        let first = std::mem::replace(&mut self.trimming.due, now + self.config.trim_interval).is_zero();
+        if first {
+            return;
+        }
+        let queue: VecDeque<_> = {
+            let done = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let internal = self.topology.internal_topics();
+            let inputs = self.slots.values().flat_map(|slot| slot.task.positions.committed_offsets());
+            inputs
+                .filter(|(partition, _)| internal.iter().any(|topic| topic.name == partition.topic))
+                .filter(|(partition, committed)| done.get(partition).copied().unwrap_or(0) < *committed)
+                .collect()
+        };
+        if queue.is_empty() {
+            return;
+        }
+        shared.under_way.store(true, Ordering::Release);
+        let work = Trim { log: Arc::clone(&self.log), shared: Arc::clone(shared), queue };
+        let name = format!("{}-trim-{}", self.blame.application, self.number);
+        if let Err(error) = self.environment.start(name, Box::new(work)) {
+            tracing::warn!(%error, application = self.blame.application, "no thread to trim internal topics with");
+        }
+    }
+}
+
+/// One round through the partitions of a thread.
+struct Trim {
+    log: Arc<dyn Log>,
+    shared: Arc<Shared>,
+    queue: VecDeque<(TopicPartition, Offset)>,
+}
+
+impl Background for Trim {
+    fn step(&mut self, _: Duration) -> Option<Duration> {
+        if self.shared.abandoned.load(Ordering::Acquire) {
+            return None;
+        }
+        let (partition, before) = self.queue.pop_front()?;
+        match self.log.trim(&partition, before) {
+            Ok(()) => {
+                self.shared.done.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, before);
+            }
+            // Tried again in the next round: until then there is only more on the disk than there need be.
+            Err(error) if !self.shared.warned.swap(true, Ordering::AcqRel) => {
+                tracing::warn!(%partition, before, %error, "an internal topic cannot be trimmed and grows until it can");
+            }
+            Err(error) => tracing::debug!(%partition, before, %error, "an internal topic cannot be trimmed yet"),
+        }
+        Some(Duration::ZERO)
+    }
+}
+
+impl Drop for Trim {
+    fn drop(&mut self) {
+        self.shared.under_way.store(false, Ordering::Release);
+    }
+}
