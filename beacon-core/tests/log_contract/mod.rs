@@ -20,6 +20,7 @@ pub mod reading;
 pub mod rebalance;
 pub mod records;
 pub mod transactions;
+pub mod upkeep;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -200,6 +201,13 @@ macro_rules! claims {
             reading: a_poll_ends_idle_when_nothing_happens;
             reading: a_waiting_reader_gets_a_record_when_it_is_appended;
             reading: a_reader_reads_several_partitions_each_in_order;
+            reading: a_reader_and_a_session_are_dropped_with_records_not_told_yet;
+            upkeep: a_deleted_topic_is_gone_and_its_name_is_free;
+            upkeep: a_topic_made_again_has_another_id_that_is_good_for_paths;
+            upkeep: an_appender_goes_on_in_a_topic_made_again;
+            upkeep: members_are_told_while_they_are_in;
+            upkeep: a_static_member_is_told_by_its_instance_id;
+            upkeep: offsets_of_a_group_are_set_while_nobody_is_in_it;
         }
     };
     (@tests $subject:expr; $($area:ident: $claim:ident;)*) => {$(

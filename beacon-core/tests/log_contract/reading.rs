@@ -165,3 +165,25 @@ pub fn a_reader_reads_several_partitions_each_in_order(subject: &Subject) {
         event => panic!("{event:?}"),
     }
 }
+
+/// librdkafka waits for every message that was handed out before it lets go of a client.
+pub fn a_reader_and_a_session_are_dropped_with_records_not_told_yet(subject: &Subject) {
+    let topic = subject.topic("unread", 3);
+    (0..3).for_each(|partition| drop(subject.append_numbers(&topic, partition, 10)));
+    let mut reader = subject.log.reader(Isolation::Committed).expect("a reader");
+    let all: Vec<_> = (0..3).map(|partition| (TopicPartition::new(Arc::clone(&topic), partition), 0)).collect();
+    reader.assign(&all).expect("assigned");
+    let mut member = subject.join("group", "a", &[&topic]);
+    member.poll_until("the first records", |member| !member.read.is_empty());
+    let deadline = Instant::now() + subject.patience;
+    while !matches!(reader.poll(subject.quiet).expect("polled"), Event::Records(_)) {
+        assert!(Instant::now() < deadline, "no records");
+    }
+    let (done, waits) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(reader);
+        drop(member);
+        done.send(())
+    });
+    waits.recv_timeout(subject.patience).expect("dropping them hangs");
+}

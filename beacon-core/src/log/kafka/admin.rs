@@ -265,7 +265,16 @@ impl Cluster {
         let not_yet =
             |code: &Code| kind_of(*code) == LogErrorKind::UnknownTopic && self.is_still_there(&partition.topic);
         let again = |code: &Code| passes(code) || not_yet(code);
-        ask_while(self.config.timeout, again, |left| client.watermarks(&partition.topic, number, left))
+        let ask = |left| {
+            let answer = client.watermarks(&partition.topic, number, left);
+            if matches!(&answer, Err(code) if not_yet(code)) {
+                // The topic may have been made again with more partitions than this client has seen: only its own
+                // question makes it forget the old count. What it answers is seen at the next try.
+                let _ = client.metadata(Some(&partition.topic), left);
+            }
+            answer
+        };
+        ask_while(self.config.timeout, again, ask)
             .map(|(low, high)| OffsetRange { start: offset_of(low), end: offset_of(high) })
             .map_err(|code| self.gave_up(client, code, format_args!("offsets of {partition}")))
     }

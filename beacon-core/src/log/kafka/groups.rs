@@ -24,7 +24,7 @@ impl Cluster {
             .topic_uuid(topic, self.config().timeout)
             .map_err(|error| admin_error(error, format_args!("describing topic {topic}")))?;
         // All zeros stand for "none".
-        Ok(id.filter(|id| id.bytes().any(|byte| byte != b'A')))
+        Ok(id.map(|id| as_kafka_writes(&id)).filter(|id| id.bytes().any(|byte| byte != b'A')))
     }
 
     /// See [`crate::log::Log::delete_topics`].
@@ -106,7 +106,24 @@ impl Cluster {
     }
 }
 
+/// librdkafka writes ids in the common base64 alphabet, whose `/` ends a folder's name and whose `+` many URLs do not keep.
+/// Kafka's own tools write them in the URL-safe one, without padding (RFC 4648, section 5).
+fn as_kafka_writes(id: &str) -> String {
+    id.trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
 fn admin_error((code, text): AdminError, context: impl std::fmt::Display) -> LogError {
     let said = if text.is_empty() { super::error::describe(code) } else { text };
     LogError::new(kind_of(code), format!("{context}: {said}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_ids_are_good_for_names_and_paths() {
+        assert_eq!(as_kafka_writes("4Dq/3mE+TbCkX1aQ0h4pWw=="), "4Dq_3mE-TbCkX1aQ0h4pWw");
+        assert_eq!(as_kafka_writes("AAAAAAAAAAAAAAAAAAAAAA"), "AAAAAAAAAAAAAAAAAAAAAA");
+    }
 }

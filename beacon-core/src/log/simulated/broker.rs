@@ -31,6 +31,9 @@ impl Broker {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) topics: BTreeMap<Arc<str>, Vec<Partition>>,
+    /// Which making of each topic it is; numbers are never given out twice.
+    pub(super) makings: BTreeMap<Arc<str>, u64>,
+    made: u64,
     pub(super) coordinator: Coordinator,
     pub(super) transactions: Transactions,
     pub(super) offsets: GroupOffsets,
@@ -102,6 +105,25 @@ impl State {
     pub(super) fn finish(&mut self, transactional_id: &str) {
         self.transactions.hurry(transactional_id, self.now);
         self.write_markers();
+    }
+
+    /// Makes a topic unless it is there.
+    pub(super) fn make(&mut self, topic: &str, partitions: u32) {
+        if !self.topics.contains_key(topic) {
+            let topic: Arc<str> = topic.into();
+            self.made += 1;
+            self.makings.insert(Arc::clone(&topic), self.made);
+            self.topics.insert(topic, (0..partitions).map(|_| Partition::default()).collect());
+        }
+    }
+
+    /// Deletes a topic, if it is there, and what groups have committed in it.
+    pub(super) fn delete(&mut self, topic: &str) {
+        self.makings.remove(topic);
+        if self.topics.remove(topic).is_some() {
+            self.offsets.retain(|(_, at), _| &*at.topic != topic);
+            self.version += 1;
+        }
     }
 
     pub(super) fn partitions(&self, topic: &str) -> Result<u32, LogError> {

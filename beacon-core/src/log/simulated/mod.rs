@@ -122,10 +122,7 @@ impl Log for SimulatedLog {
                     return Err(LogError::new(LogErrorKind::Mismatch, message));
                 }
             }
-            for topic in topics {
-                let make = || (0..topic.partitions).map(|_| partition::Partition::default()).collect();
-                state.topics.entry(Arc::from(topic.name.as_str())).or_insert_with(make);
-            }
+            topics.iter().for_each(|topic| state.make(&topic.name, topic.partitions));
             Ok(())
         })
     }
@@ -172,6 +169,45 @@ impl Log for SimulatedLog {
                     Err(LogError::new(LogErrorKind::Configuration, message))
                 }
             }
+        })
+    }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, LogError> {
+        self.client.meet(Call::Topics, "describing a topic")?;
+        Ok(self.client.state().makings.get(topic).map(ToString::to_string))
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        self.client.change(Call::Topics, "deleting topics", || {
+            let mut state = self.client.state();
+            topics.iter().for_each(|topic| state.delete(topic));
+            Ok(())
+        })
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
+        self.client.meet(Call::Committed, "describing a group")?;
+        Ok(self.client.state().coordinator.members(group))
+    }
+
+    fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.client.change(Call::Committed, "setting offsets of a group", || {
+            let mut state = self.client.state();
+            let members = state.coordinator.members(group);
+            if !members.is_empty() {
+                return Err(errors::fenced(format!(
+                    "group {group} is at work ({}); stop it first",
+                    members.join(", ")
+                )));
+            }
+            for (partition, _) in offsets {
+                state.partition(partition)?;
+            }
+            let entry =
+                |(partition, offset): &(TopicPartition, Offset)| ((group.to_owned(), partition.clone()), *offset);
+            state.offsets.extend(offsets.iter().map(entry));
+            state.version += 1;
+            Ok(())
         })
     }
 

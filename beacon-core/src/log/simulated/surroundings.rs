@@ -7,11 +7,11 @@ use crate::log::TopicPartition;
 /// A call on its way to the simulated broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call<'a> {
-    /// Topics: create, list, describe.
+    /// Topics: create, list, describe, delete.
     Topics,
     /// [`crate::log::Log::offsets`].
     Offsets(&'a TopicPartition),
-    /// [`crate::log::Log::committed`].
+    /// Groups: [`crate::log::Log::committed`], members, setting offsets.
     Committed,
     /// [`crate::log::Log::trim`].
     Trim(&'a TopicPartition),
