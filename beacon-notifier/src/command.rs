@@ -47,7 +47,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     });
     let process = &arguments.process;
-    let (log, config) = (process.kafka.connect()?, process.app_config());
+    let config = process.app_config().await?;
+    let log = process.kafka.connect()?;
     tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
     let runtime = tokio::runtime::Handle::current();
     let app = crate::start(Arc::clone(&log), &process.topics.topics(), config, dispatcher, runtime)?;

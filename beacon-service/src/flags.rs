@@ -10,6 +10,7 @@ use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_proto::topics::Topics;
 
+use crate::checkpoints::CheckpointFlags;
 use crate::logging::LoggingFlags;
 use crate::metrics::MetricsFlags;
 
@@ -93,6 +94,9 @@ pub struct ProcessFlags {
     /// This process among its kind.
     #[command(flatten)]
     pub instance: InstanceFlags,
+    /// Checkpoints of its state.
+    #[command(flatten)]
+    pub checkpoints: CheckpointFlags,
     /// Metrics.
     #[command(flatten)]
     pub metrics: MetricsFlags,
@@ -103,8 +107,13 @@ pub struct ProcessFlags {
 
 impl ProcessFlags {
     /// Settings of the engine for a process on Kafka.
-    pub fn app_config(&self) -> AppConfig {
-        self.instance.app_config(self.topics.partitions(true))
+    ///
+    /// # Errors
+    /// When the storage of checkpoints cannot be opened.
+    pub async fn app_config(&self) -> anyhow::Result<AppConfig> {
+        let mut config = self.instance.app_config(self.topics.partitions(true));
+        config.checkpoints = self.checkpoints.open(None).await?;
+        Ok(config)
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut shutdown = signals::shutdown()?;
     let process = &arguments.process;
-    let (log, config) = (process.kafka.connect()?, process.app_config());
+    let config = process.app_config().await?;
+    let log = process.kafka.connect()?;
     tracing::info!(log = log.describe(), instance = config.instance, "worker starts");
     let app = crate::start(Arc::clone(&log), &process.topics.topics(), config)?;
     metrics::serve_if_asked(&process.metrics, log, app.watch(), shutdown.clone()).await?;

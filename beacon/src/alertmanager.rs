@@ -8,9 +8,10 @@ use anyhow::{Context, bail};
 use beacon_core::log::Log;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_gateway::{GatewayConfig, PlanSource};
+use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::flags::{KafkaFlags, TopicFlags};
 
-use crate::all_in_one::{AllInOne, Parts};
+use crate::all_in_one::{AllInOne, CHECKPOINTS, Parts};
 
 /// Alertmanager's flags, and where to find a Kafka.
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,8 @@ pub struct AlertmanagerArguments {
     web_config: Option<PathBuf>,
     #[command(flatten)]
     without_effect: WithoutEffect,
+    #[command(flatten)]
+    checkpoints: CheckpointFlags,
     #[command(flatten)]
     kafka: KafkaFlags,
     #[command(flatten)]
@@ -154,7 +157,15 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
     let instance = arguments.instance.clone().unwrap_or_else(|| {
         if on_kafka { format!("{}-{}", host_name(), port_of(&arguments.listen)) } else { "0".to_owned() }
     });
-    AllInOne::start(log, Parts { gateway, state_dir: &state_dir, instance }).await?.run().await
+    let parts = Parts {
+        gateway,
+        state_dir: &state_dir,
+        instance,
+        checkpoints: arguments.checkpoints.clone(),
+        // On Kafka members share their checkpoints, which a folder of one machine is not for.
+        checkpoint_folder: (!on_kafka).then(|| arguments.storage_path.join(CHECKPOINTS)),
+    };
+    AllInOne::start(log, parts).await?.run().await
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

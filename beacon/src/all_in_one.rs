@@ -1,6 +1,6 @@
 //! Gateway, worker and notifier in one process, over one log. They share topics only, as separate processes do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,8 +11,12 @@ use beacon_gateway::{Gateway, GatewayConfig};
 use beacon_notifier::Dispatcher;
 use beacon_notifier::channel::terminal::Terminal;
 use beacon_plan::Plan;
+use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::metrics::Observed;
 use beacon_service::{running, signals};
+
+/// The folder of a data directory where checkpoints are kept unless told otherwise.
+pub const CHECKPOINTS: &str = "checkpoints";
 
 /// What runs together.
 pub struct AllInOne {
@@ -29,6 +33,10 @@ pub struct Parts<'a> {
     pub state_dir: &'a Path,
     /// This process among those of the installation.
     pub instance: String,
+    /// Checkpoints of that state.
+    pub checkpoints: CheckpointFlags,
+    /// Where they are kept unless the flags say something else.
+    pub checkpoint_folder: Option<PathBuf>,
 }
 
 impl AllInOne {
@@ -51,6 +59,8 @@ impl AllInOne {
         let mut config = AppConfig::new(partitions);
         config.state = StateLocation::Directory(parts.state_dir.to_owned());
         config.instance = parts.instance;
+        // After the address is bound: storage far away may take its time to answer.
+        config.checkpoints = parts.checkpoints.open(parts.checkpoint_folder).await?;
         let worker = beacon_worker::start(Arc::clone(&log), &topics, config.clone())?;
         let runtime = tokio::runtime::Handle::current();
         let notifier = beacon_notifier::start(log, &topics, config, dispatcher, runtime)?;

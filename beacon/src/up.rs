@@ -7,9 +7,10 @@ use anyhow::Context;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_gateway::{GatewayConfig, PlanSource};
 use beacon_plan::Plan;
+use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::flags::TopicFlags;
 
-use crate::all_in_one::{AllInOne, Parts};
+use crate::all_in_one::{AllInOne, CHECKPOINTS, Parts};
 
 /// Flags of `beacon up`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ pub struct UpArguments {
     /// Under which URL people reach this: links in notifications begin with it.
     #[arg(long = "web.external-url", value_name = "URL")]
     external_url: Option<String>,
+    #[command(flatten)]
+    checkpoints: CheckpointFlags,
     #[command(flatten)]
     topics: TopicFlags,
 }
@@ -44,7 +47,13 @@ pub async fn run(arguments: UpArguments) -> anyhow::Result<()> {
     let log_dir = arguments.data_dir.join("log");
     let log = EmbeddedLog::open(&log_dir).with_context(|| format!("--data.dir {}", arguments.data_dir.display()))?;
     let state_dir = arguments.data_dir.join("state");
-    let parts = Parts { gateway, state_dir: &state_dir, instance: "0".to_owned() };
+    let parts = Parts {
+        gateway,
+        state_dir: &state_dir,
+        instance: "0".to_owned(),
+        checkpoints: arguments.checkpoints.clone(),
+        checkpoint_folder: Some(arguments.data_dir.join(CHECKPOINTS)),
+    };
     let running = AllInOne::start(log, parts).await?;
     println!("{}", greeting(running.gateway().local_addr()?.port(), &arguments));
     running.run().await
