@@ -7,10 +7,10 @@ use super::AppConfig;
 use super::checkpointing::{Fetch, Fetched, Wanted};
 use super::environment::{Environment, RealTime};
 use super::progress::Progress;
-use super::restore::{self, Lack, Plan};
+use super::restore::{self, Plan};
 use super::stores::{Stores, TaskStores};
 use crate::checkpoint::TaskObjects;
-use crate::log::{Log, TopicPartition};
+use crate::log::{Log, Offset, TopicPartition};
 use crate::state::{StateError, Store};
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 use crate::topology::Topology;
@@ -41,8 +41,8 @@ pub fn bring_up(
     if let Plan::Lacking(lack) = &plan {
         let changelog = task.changelog().clone();
         drop(task);
-        let store =
-            from_checkpoint(log, config, &stores, (topology.application(), partitions, number), changelog, lack)?;
+        let fetched = fetch(log, config, &stores, (topology.application(), partitions, number), changelog)?;
+        let (store, _) = fetched.map_err(|passed_over| lack.refuse(&passed_over))?;
         task = Task::new(topology, &settings, store)?;
         plan = restore::plan(&mut task, log.as_ref())?;
     }
@@ -58,17 +58,47 @@ pub fn bring_up(
     Ok(task)
 }
 
+/// Brings the newest valid checkpoint of a task to where the application keeps its state, replacing what is there, and opens
+/// it: the first half of a restore. Returns the changelog offset it is of, or why each checkpoint was passed over.
+///
+/// # Errors
+/// Those of log and store; a store that holds another offset than its manifest says.
+pub fn fetch_checkpoint(
+    log: &Arc<dyn Log>,
+    topology: &Topology,
+    config: &AppConfig,
+    partitions: u32,
+    number: u32,
+) -> Result<Result<Offset, Vec<String>>, TaskError> {
+    let stores = Stores::new(topology.application(), config);
+    let changelog = TopicPartition::new(topology.changelog(), number);
+    let fetched = fetch(log, config, &stores, (topology.application(), partitions, number), changelog)?;
+    let (store, offset) = match fetched {
+        Ok(fetched) => fetched,
+        Err(passed_over) => return Ok(Err(passed_over)),
+    };
+    let task = Task::new(topology, &TaskSettings { id: TaskId::Keyed(number), partitions }, store)?;
+    if task.changelog_end() == Some(offset) {
+        return Ok(Ok(offset));
+    }
+    let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
+    Err(StateError::Store(format!("the checkpoint of changelog offset {offset} holds a store of offset {found}"))
+        .into())
+}
+
+/// A store of this changelog offset, or why each checkpoint was passed over.
+type Brought = Result<(Box<dyn Store>, Offset), Vec<String>>;
+
 /// Brings the newest checkpoint's files, and waits for them.
-fn from_checkpoint(
+fn fetch(
     log: &Arc<dyn Log>,
     config: &AppConfig,
     stores: &Stores,
     (application, partitions, number): (&str, u32, u32),
     changelog: TopicPartition,
-    lack: &Lack,
-) -> Result<Box<dyn Store>, TaskError> {
+) -> Result<Brought, TaskError> {
     let Some(checkpoints) = &config.checkpoints else {
-        return Err(lack.refuse(&["no checkpoints are set".to_owned()]).into());
+        return Ok(Err(vec!["no checkpoints are set".to_owned()]));
     };
     let history = log.topic_id(&changelog.topic)?;
     let wanted = Wanted {
@@ -85,8 +115,8 @@ fn from_checkpoint(
     loop {
         match fetch.outcome()? {
             Fetched::Pending => environment.wait(Duration::from_millis(20)),
-            Fetched::Store { store, .. } => return Ok(store),
-            Fetched::Nothing { reasons, .. } => return Err(lack.refuse(&reasons).into()),
+            Fetched::Store { store, offset, .. } => return Ok(Ok((store, offset))),
+            Fetched::Nothing { reasons, .. } => return Ok(Err(reasons)),
         }
     }
 }

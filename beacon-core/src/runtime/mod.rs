@@ -33,7 +33,7 @@ mod upstream;
 mod watch;
 
 pub use app::{App, AppError, AppStatus};
-pub use bring_up::bring_up;
+pub use bring_up::{bring_up, fetch_checkpoint};
 pub use config::{AppConfig, StateLocation};
 pub use memory::{MemoryBudget, StoreMemory};
 pub use prepare::internal_topics;

@@ -99,7 +99,8 @@ pub(super) fn stand(task: &mut Task, log: &dyn Log) -> Result<Stand, TaskError> 
     if let Some(id) = log.topic_id(&changelog.topic)? {
         match task.history()? {
             Some(known) if known == id => {}
-            Some(_) if task.changelog_end().is_some() => return Ok(Stand::Foreign),
+            // Of another making, or of nobody knows which: all the same offsets may fit.
+            _ if task.changelog_end().is_some() => return Ok(Stand::Foreign),
             _ => task.note_history(&id)?,
         }
     }

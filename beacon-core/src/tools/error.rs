@@ -1,5 +1,6 @@
 //! Why a tool cannot do what it was asked.
 
+use crate::checkpoint::ObjectError;
 use crate::log::LogError;
 use crate::state::division::DivisionError;
 use crate::task::TaskError;
@@ -55,4 +56,7 @@ pub enum ToolError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Object storage failed.
+    #[error(transparent)]
+    Storage(#[from] ObjectError),
 }

@@ -9,7 +9,9 @@ use super::reading::partitions;
 use crate::log::{Isolation, Log, Offset, TopicPartition};
 use crate::topology::Topology;
 
-/// Where the sources of an application are read from after a reset.
+/// Where the sources of an application are read from after a reset. Sources that only feed broadcasts are read from their
+/// starts in any case, unless they are named as exceptions: what they brought was state of every task, which the reset
+/// makes forget it, and nobody would say it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetTo {
     /// Everything still in the topic is read again, and its results are written again.
@@ -73,7 +75,9 @@ pub fn plan_reset(
     let mut offsets = Vec::new();
     for partition in inputs {
         let range = log.offsets(&partition, Isolation::Committed)?;
-        let target = match exceptions.get(&*partition.topic).unwrap_or(&to) {
+        let is_broadcast = topology.sources().iter().any(|source| source.topic == partition.topic && source.broadcast);
+        let rest = if is_broadcast { ResetTo::Earliest } else { to };
+        let target = match exceptions.get(&*partition.topic).unwrap_or(&rest) {
             ResetTo::Earliest => range.start,
             ResetTo::Latest => range.end,
         };
@@ -98,7 +102,12 @@ pub fn plan_reset(
 pub fn reset(log: &dyn Log, topology: &Topology, plan: &ResetPlan) -> Result<(), ToolError> {
     refuse_members(log, &plan.application)?;
     let journal = Journal::open(log, &[topology], "reset")?;
-    let offsets: Vec<_> = plan.offsets.iter().map(|(partition, _, to)| (partition.clone(), *to)).collect();
+    let mut offsets: Vec<_> = plan.offsets.iter().map(|(partition, _, to)| (partition.clone(), *to)).collect();
+    // Kafka forgets what a group had committed in a deleted topic some moments later; until then the topic made anew by
+    // the next start would be read from there.
+    for topic in topology.internal_topics() {
+        offsets.extend(partitions(log, &topic.name)?.into_iter().map(|partition| (partition, 0)));
+    }
     // First, since the log itself refuses it for a group that is at work.
     log.set_committed(&plan.application, &offsets)?;
     let deleted: Vec<&str> = plan.deleted.iter().map(String::as_str).collect();

@@ -166,6 +166,7 @@ impl TopologyBuilder {
             copartitioned: false,
             event_time: None,
             idle_after: None,
+            broadcast: false,
         });
         let node = plan.next();
         plan.add(Node::new(name, Shape::Source, Vec::new()).on(Some(topic)), move |assembly| blueprint(assembly, node));
@@ -202,7 +203,7 @@ impl TopologyBuilder {
         let mut topology = Topology {
             application: plan.application.clone(),
             blueprints: plan.blueprints.clone(),
-            sources: plan.sources.clone(),
+            sources: sources(&plan),
             internal: plan.internal.clone(),
             calls: plan.calls.clone(),
             dead_letters: plan.dead_letters.clone(),
@@ -235,6 +236,28 @@ impl TopologyBuilder {
             Err(BuildErrors { application: plan.application.clone(), mistakes })
         }
     }
+}
+
+/// The sources, each with whether it only feeds broadcasts.
+fn sources(plan: &Plan) -> Vec<SourceSpec> {
+    let mut sources = plan.sources.clone();
+    for (id, node) in plan.nodes.iter().enumerate().filter(|(_, node)| node.shape == Shape::Source) {
+        for source in sources.iter_mut().filter(|source| Some(&source.topic) == node.topic.as_ref()) {
+            source.broadcast = only_broadcast(&plan.nodes, id);
+        }
+    }
+    sources
+}
+
+/// Whether everything that comes out of a node ends in a broadcast.
+fn only_broadcast(nodes: &[Node], id: NodeId) -> bool {
+    let mut after = (0..nodes.len()).filter(|next| nodes[*next].inputs.contains(&id)).peekable();
+    after.peek().is_some()
+        && after.all(|next| match nodes[next].shape {
+            Shape::Broadcast => true,
+            Shape::Stateless => only_broadcast(nodes, next),
+            _ => false,
+        })
 }
 
 fn sinks(nodes: &[Node]) -> Vec<(String, Arc<str>)> {

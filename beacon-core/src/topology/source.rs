@@ -85,6 +85,8 @@ pub struct SourceSpec {
     pub event_time: Option<Duration>,
     /// After how long a silence event time does not wait for a partition of it; `None`: it always waits.
     pub idle_after: Option<Duration>,
+    /// Its values reach broadcasts and nothing else: what every task has to know, such as a plan.
+    pub broadcast: bool,
 }
 
 /// The bytes of one record.

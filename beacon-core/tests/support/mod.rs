@@ -5,6 +5,7 @@
 pub mod children;
 pub mod counting;
 pub mod faulty;
+pub mod scaling;
 pub mod small_disk;
 pub mod watchdog;
 

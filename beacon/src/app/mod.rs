@@ -1,5 +1,6 @@
 //! `beacon app`: looking after the applications that run on the engine, on either log.
 
+mod checkpoints;
 mod describe;
 mod lag;
 mod rescale;
@@ -34,6 +35,8 @@ enum AppCommand {
     Lag(lag::LagArguments),
     /// Which open transactions keep readers from the end of their topics.
     Stable(stable::StableArguments),
+    /// Looks at checkpoints in object storage, and tries whether they can be restored from.
+    Checkpoints(checkpoints::CheckpointsArguments),
     /// Makes an application forget everything and begin again. It must be stopped.
     Reset(reset::ResetArguments),
     /// Changes the partition count of Beacon's topics and applications together with their state. All of Beacon must be
@@ -75,7 +78,8 @@ pub fn run(arguments: &AppArguments) -> anyhow::Result<()> {
         AppCommand::Describe(command) => describe::run(&topics, command),
         AppCommand::Lag(command) => lag::run(log.as_ref(), &topics, command),
         AppCommand::Stable(command) => stable::run(log.as_ref(), &topics, command),
-        AppCommand::Reset(command) => reset::run(log.as_ref(), &topics, command),
+        AppCommand::Checkpoints(command) => checkpoints::run(&log, &arguments.log, &topics, command),
+        AppCommand::Reset(command) => reset::run(log.as_ref(), &arguments.log, &topics, command),
         AppCommand::Rescale(command) => rescale::run(&log, &arguments.log, &arguments.topics, command),
     }
 }

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use beacon_core::checkpoint::CheckpointConfig;
 use beacon_core::log::{Log, TopicSpec};
 use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_core::tools::{self, Rescale};
 use beacon_core::topology::Topology;
 use beacon_proto::topics::Topics;
+use beacon_service::checkpoints::StorageFlags;
 use beacon_service::flags::TopicFlags;
 
-use super::Application;
+use super::{Application, checkpoints};
 use crate::log_flags::LogFlags;
 
 /// Flags of `beacon app rescale`.
@@ -21,6 +23,10 @@ pub struct RescaleArguments {
     /// Kafka none.
     #[arg(long = "state.dir", value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// State that is neither on this machine nor in the changelogs any more is restored from these checkpoints; those of
+    /// before are deleted afterwards.
+    #[command(flatten)]
+    storage: StorageFlags,
     /// Does it. Without it, it is only told what would be done.
     #[arg(long)]
     yes: bool,
@@ -43,6 +49,8 @@ pub fn run(
     if let Some(directory) = local {
         config.state = StateLocation::Directory(directory);
     }
+    let store = checkpoints::open_if_there(flags, &arguments.storage)?;
+    config.checkpoints = store.clone().map(CheckpointConfig::new);
     let mut applications = Vec::new();
     for topology in &topologies {
         let ran = log.describe_topic(&topology.changelog())?.is_some()
@@ -65,6 +73,7 @@ pub fn run(
         return Ok(());
     }
     tools::rescale(log, &plan, &mut |step| eprintln!("{step} ..."))?;
+    checkpoints::discard_replaced(log.as_ref(), store.as_ref(), &topologies.iter().collect::<Vec<_>>())?;
     eprintln!("done: start everything again, with --partitions {to}");
     Ok(())
 }

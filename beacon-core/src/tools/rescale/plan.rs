@@ -43,9 +43,10 @@ pub(super) fn staged(topic: &str) -> String {
     format!("{topic}-staged")
 }
 
-/// The line that begins the journal.
-pub(super) fn heading(division: Division) -> String {
-    format!("rescale from {} to {} partitions", division.from(), division.to())
+/// The line that begins the journal: all that makes it another plan.
+pub(super) fn heading(division: Division, rescale: &Rescale<'_>) -> String {
+    let applications: Vec<&str> = rescale.applications.iter().map(|(topology, _)| topology.application()).collect();
+    format!("rescale from {} to {} partitions of {}", division.from(), division.to(), applications.join(", "))
 }
 
 /// Checks everything that can be checked without reading state, and says what will be done in which order.
@@ -59,36 +60,58 @@ pub fn plan_rescale(log: &dyn Log, rescale: &Rescale<'_>) -> Result<(Division, V
     let Some((first, _)) = rescale.applications.first() else {
         return Err(ToolError::Refused("no application was named".to_owned()));
     };
-    let groups = groups(rescale);
-    for group in &groups {
+    for group in &groups(rescale) {
         refuse_members(log, group)?;
     }
     let division = division(log, rescale, first)?;
     let steps = steps(rescale, &existing(log, rescale)?);
-    let begun = maintenance::begun(log, first)?;
-    if begun.as_deref() != Some(&heading(division)) {
-        check_counts(log, rescale, division)?;
-        check_event_time(rescale, division)?;
-        for group in &groups {
-            check_read(log, group, &read_by(group, rescale))?;
+    let topologies: Vec<&Topology> = rescale.applications.iter().map(|(topology, _)| *topology).collect();
+    match maintenance::begun(log, &topologies)? {
+        None => {
+            check_counts(log, rescale, division)?;
+            check_event_time(rescale, division)?;
+            check_names(log, &steps)?;
+            check_all_read(log, rescale)?;
         }
+        Some(begun) if begun == heading(division, rescale) => {}
+        Some(begun) => return Err(maintenance::unfinished(&begun, &heading(division, rescale))),
     }
     Ok((division, steps))
+}
+
+/// Every group has read everything that is made anew.
+pub(super) fn check_all_read(log: &dyn Log, rescale: &Rescale<'_>) -> Result<(), ToolError> {
+    groups(rescale).iter().try_for_each(|group| check_read(log, group, &read_by(group, rescale)))
+}
+
+/// The names of the copies are free: what is there under one of them is somebody's, and would be deleted.
+fn check_names(log: &dyn Log, steps: &[RescaleStep]) -> Result<(), ToolError> {
+    for step in steps {
+        if let RescaleStep::Replace(topic) = step
+            && log.describe_topic(&staged(topic))?.is_some()
+        {
+            let name = staged(topic);
+            return Err(ToolError::Refused(format!(
+                "topic {name} is there already, and that name is needed for a copy of {topic}: delete it if nobody needs \
+                 it, or move its records elsewhere first"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// From the journal of an unfinished rescale, or from the changelog as it is.
 fn division(log: &dyn Log, rescale: &Rescale<'_>, first: &Topology) -> Result<Division, ToolError> {
     let mut from = None;
-    if let Some(begun) = maintenance::begun(log, first)? {
-        let words: Vec<&str> = begun.split(' ').collect();
-        from = match words[..] {
-            ["rescale", "from", from, "to", to, "partitions"] if to.parse() == Ok(rescale.to) => from.parse().ok(),
+    if let Some(begun) = maintenance::begun(log, &[first])? {
+        // What else is in it is compared with the heading as a whole.
+        let counts = begun.strip_prefix("rescale from ").and_then(|rest| rest.split_once(" partitions"));
+        from = match counts.and_then(|(counts, _)| counts.split_once(" to ")) {
+            Some((from, to)) if to.parse() == Ok(rescale.to) => from.parse().ok(),
             _ => None,
         };
         if from.is_none() {
-            return Err(ToolError::Refused(format!(
-                "`{begun}` was begun and not finished; call it again to finish it"
-            )));
+            return Err(maintenance::unfinished(&begun, &format!("rescale to {} partitions", rescale.to)));
         }
     }
     let from = match from {
