@@ -8,19 +8,22 @@ mod aggregate;
 mod context;
 mod error;
 mod event_time;
+mod marks;
 mod output;
 mod port;
 mod process;
 mod step;
+mod watermarks;
 
 pub use aggregate::{Aggregate, Count, MergeAggregate};
 pub use context::{BroadcastCtx, Ctx};
 pub use error::{OpError, OpResult};
 pub use event_time::STAGES;
-pub(crate) use event_time::{Announced, Announcement, TimeFrom, TimedInput, Watermarks};
+pub(crate) use event_time::{Announced, Announcement, TimeFrom, TimedInput};
 pub use output::Output;
 pub use port::{Port, Receiver};
 pub use process::{
     BroadcastProcess, BroadcastSide, ConnectedProcess, KeyedProcess, KeyedRunner, RightSide, TimerTarget,
 };
 pub use step::{Call, Outgoing, RecordMeta, Step};
+pub(crate) use watermarks::Watermarks;

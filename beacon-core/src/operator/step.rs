@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Announcement, OpError, STAGES, Watermarks};
-use crate::codec::key_hash;
+use crate::codec::{Codec, key_hash};
 use crate::log::Header;
 use crate::log::Offset;
-use crate::state::layout::{self, CALLS};
+use crate::state::layout::{self, CALLS, META};
 use crate::state::{Expiries, StateError, TaskState};
 use crate::time::{EventTime, ProcessingTime, TimeDomain};
-use crate::timer::{Timer, TimerQueue};
+use crate::timer::{Timer, TimerQueue, floors};
 
 /// Where the record at hand was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,20 @@ pub struct Step {
 
 impl Step {
     /// The steps of the task of `partition` among `partitions`.
-    pub(crate) fn new(state: TaskState, watermarks: Watermarks, partition: u32, partitions: u32) -> Self {
-        Self {
+    ///
+    /// `changelog_end` is what the state reflects.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn new(
+        state: TaskState,
+        changelog_end: Option<Offset>,
+        mut watermarks: Watermarks,
+        partition: u32,
+        partitions: u32,
+    ) -> Result<Self, StateError> {
+        watermarks.load(&state)?;
+        let mut step = Self {
             state,
             processing_timers: TimerQueue::new(TimeDomain::Processing),
             event_timers: std::array::from_fn(|stage| TimerQueue::of_stage(stage as u8)),
@@ -93,7 +105,10 @@ impl Step {
             refused_by: None,
             outgoing: Vec::new(),
             calls: Vec::new(),
-        }
+        };
+        let Self { state, processing_timers, event_timers, .. } = &mut step;
+        floors::begin(state, changelog_end, std::iter::once(processing_timers).chain(event_timers))?;
+        Ok(step)
     }
 
     /// Begins a step: the wall clock's one reading, and the record if it is one.
@@ -141,13 +156,20 @@ impl Step {
 
     /// Keeps what the step did and hands out what it wants to send and ask.
     pub fn keep(&mut self) -> (std::vec::Drain<'_, Outgoing>, std::vec::Drain<'_, Call>) {
-        self.state.keep_step();
+        self.keep_state();
         (self.outgoing.drain(..), self.calls.drain(..))
+    }
+
+    /// Keeps what was done to state so far, whatever becomes of the rest of the step.
+    pub(crate) fn keep_state(&mut self) {
+        self.state.keep_step();
+        self.watermarks.keep_step();
     }
 
     /// Takes back what the step did.
     pub fn undo(&mut self) {
         self.state.undo_step();
+        self.watermarks.undo_step();
         self.processing_timers.forget();
         self.event_timers.iter_mut().for_each(TimerQueue::forget);
         self.expiries.forget();
@@ -159,7 +181,7 @@ impl Step {
     pub fn drop_pending(&mut self) {
         self.undo();
         self.state.drop_pending();
-        self.watermarks.forget_announced();
+        self.watermarks.drop_pending();
     }
 
     /// The wall clock, read once for this step.
@@ -252,55 +274,100 @@ impl Step {
     }
 
     /// A record of a source with event time was read: no earlier one than `at` is expected.
-    pub(crate) fn observe_event_time(&mut self, input: u32, at: EventTime) -> Result<(), StateError> {
-        self.watermarks.observe(&mut self.state, input, at, self.now)
+    pub(crate) fn observe_event_time(&mut self, input: u32, at: EventTime) {
+        self.watermarks.observe(input, at, self.now);
     }
 
     /// An announcement of another task was read.
     pub(crate) fn hear_announcement(&mut self, input: u32, announcement: &[u8]) -> Result<(), StateError> {
-        self.watermarks.hear(&mut self.state, input, announcement)
-    }
-
-    /// Sets the task's event time to what state says: after a restore, and when steps were taken back.
-    pub(crate) fn recall_event_time(&mut self) -> Result<(), StateError> {
-        self.watermarks.recall(&self.state)
+        self.watermarks.hear(input, announcement)
     }
 
     /// Decides which sources are idle now; whether any became so.
-    pub(crate) fn find_idle(&mut self) -> Result<bool, StateError> {
-        self.watermarks.find_idle(&mut self.state, self.now)
+    pub(crate) fn find_idle(&mut self) -> bool {
+        self.watermarks.find_idle(self.now)
     }
 
     /// When a source will be idle, if it stays silent.
-    pub(crate) fn next_idle(&self) -> Result<Option<ProcessingTime>, StateError> {
-        self.watermarks.next_idle(&self.state)
+    pub(crate) fn next_idle(&self) -> Option<ProcessingTime> {
+        self.watermarks.next_idle()
     }
 
     /// What there is to tell the tasks that read this one's internal topics, in each partition of them.
-    pub(crate) fn announcements(&mut self) -> Result<Vec<Announcement>, StateError> {
-        self.watermarks.announcements(&self.state, self.partition)
+    pub(crate) fn announcements(&mut self) -> Vec<Announcement> {
+        self.watermarks.announcements(self.partition)
     }
 
-    /// The commit went through.
+    /// Whether the next commit has anything to say to state.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.state.is_dirty() || self.watermarks.is_dirty()
+    }
+
+    /// Puts how far event time has come into state: it goes with the commit at hand, which is to be decided before the
+    /// next step.
+    pub(crate) fn seal_event_time(&mut self) {
+        for (key, bytes) in self.watermarks.pending() {
+            self.state.put(key, bytes);
+        }
+        self.state.keep_step();
+    }
+
+    /// How far event time has come, where state does not say so yet: key and bytes.
+    pub(crate) fn unsealed(&self) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
+        self.watermarks.pending()
+    }
+
+    /// Brings timers in line with an entry that a changelog changes; see [`TimerQueue::replay`].
     ///
     /// # Errors
     /// The store's.
-    pub(crate) fn committed(&mut self) -> Result<(), StateError> {
-        self.state.apply()?;
+    pub(crate) fn replay_timer(&mut self, key: &[u8], deadline_ms: Option<i64>) -> Result<(), StateError> {
+        let Some((_, _, [domain, _])) = layout::split_keyed(key) else { return Ok(()) };
+        let queues = std::iter::once(&mut self.processing_timers).chain(&mut self.event_timers);
+        match queues.into_iter().find(|queue| queue.domain() == *domain) {
+            Some(queue) => queue.replay(&mut self.state, key, deadline_ms),
+            None => TimerQueue::numbered(*domain).replay(&mut self.state, key, deadline_ms),
+        }
+    }
+
+    /// Writes what was replayed up to `end` to the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn apply_replayed(&mut self, end: Offset) -> Result<(), StateError> {
+        self.note_changelog_end(end);
+        self.state.apply()
+    }
+
+    /// Notes what the state reflects, with the write at hand.
+    fn note_changelog_end(&mut self, end: Offset) {
+        self.state.put(&[META], end.to_bytes());
+        let queues = std::iter::once(&self.processing_timers).chain(&self.event_timers);
+        floors::store(&mut self.state, end, queues);
+    }
+
+    /// The commit went through. `changelog_end`: where the changelog ends with it; `None`: nothing was written there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn committed(&mut self, changelog_end: Option<Offset>) -> Result<(), StateError> {
         self.processing_timers.committed();
         self.event_timers.iter_mut().for_each(TimerQueue::committed);
+        if let Some(end) = changelog_end {
+            self.note_changelog_end(end);
+        }
+        self.state.apply()?;
+        self.watermarks.committed();
         Ok(())
     }
 
-    /// State was replaced below, as by a restore: nothing that was known of it holds.
+    /// State was replayed: nothing that was known of it holds but where its timers begin.
     ///
     /// # Errors
     /// The store's.
     pub(crate) fn reload(&mut self) -> Result<(), StateError> {
         self.drop_pending();
-        self.processing_timers.reload();
-        self.event_timers.iter_mut().for_each(TimerQueue::reload);
-        self.recall_event_time()
+        self.watermarks.load(&self.state)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::operator::{
 use crate::state::layout::{EXPIRING, META, TIMERS, is_logged, name_id};
 use crate::state::{Change, Entries, Snapshot, StateError, Store, TaskState, replay_expiry};
 use crate::time::{EventTime, ProcessingTime};
-use crate::timer::TimerQueue;
 use crate::topology::{RawRecord, RawSource, Topology};
 
 /// Beside the changelog offset, which making of its topic that offset is of.
@@ -119,7 +118,7 @@ impl Task {
             partitions: settings.partitions,
             inputs,
             timers: assembly.timers,
-            step: Step::new(state, watermarks, partition, settings.partitions),
+            step: Step::new(state, changelog_end, watermarks, partition, settings.partitions)?,
             positions: Positions::default(),
             calls: Vec::new(),
             changelog_end,
@@ -179,7 +178,6 @@ impl Task {
     /// # Errors
     /// [`TaskError::Changelog`] when the bytes are no changelog record; the store's.
     pub fn replay(&mut self, offset: Offset, value: &[u8]) -> Result<(), TaskError> {
-        let state = &mut self.step.state;
         for change in decode_chunk(value)? {
             let (Change::Put(key, _) | Change::Delete(key)) = change;
             if key.first() == Some(&TIMERS) {
@@ -187,8 +185,9 @@ impl Task {
                     Change::Put(_, value) => Some(i64::decode(value).map_err(|e| ChangelogError(e.to_string()))?),
                     Change::Delete(_) => None,
                 };
-                TimerQueue::replay(state, key, deadline)?;
+                self.step.replay_timer(key, deadline)?;
             }
+            let state = &mut self.step.state;
             if key.first() == Some(&EXPIRING) {
                 replay_expiry(state, key, if let Change::Put(_, value) = change { Some(value) } else { None })?;
             }
@@ -197,9 +196,9 @@ impl Task {
                 Change::Delete(key) => state.delete(key),
             }
         }
-        state.keep_step();
+        self.step.state.keep_step();
         self.changelog_end = Some(offset + 1);
-        if state.pending_bytes() >= 1 << 20 {
+        if self.step.state.pending_bytes() >= 1 << 20 {
             self.apply_replayed()?;
         }
         Ok(())
@@ -216,11 +215,11 @@ impl Task {
     }
 
     fn apply_replayed(&mut self) -> Result<(), StateError> {
-        if let Some(end) = self.changelog_end {
-            self.step.state.put(&[META], end.to_bytes());
-        }
         self.unflushed += self.step.state.pending_bytes();
-        self.step.state.apply()
+        match self.changelog_end {
+            Some(end) => self.step.apply_replayed(end),
+            None => self.step.state.apply(),
+        }
     }
 
     /// Calls that were not answered before the restart: to be made again.
@@ -260,7 +259,7 @@ impl Task {
             return self.hear(&record, send);
         }
         if let Some(TimeFrom::Records { lateness, .. }) = input.time {
-            self.step.observe_event_time(input.number, timestamp - lateness)?;
+            self.step.observe_event_time(input.number, timestamp - lateness);
         }
         let raw = RawRecord { key: record.key, value: record.value };
         let result = input.source.feed(raw, &mut self.step);
@@ -283,14 +282,14 @@ impl Task {
     ) -> Result<(), TaskError> {
         let number = name_id(record.topic);
         self.step.hear_announcement(number, record.value.unwrap_or_default())?;
-        self.step.state.keep_step();
+        self.step.keep_state();
         self.positions.advance(record.topic, record.partition, record.offset);
         self.fire_event_timers(send)
     }
 
     fn fire_event_timers(&mut self, send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>) -> Result<(), TaskError> {
         while let Some(timer) = self.step.pop_event_timer()? {
-            self.step.state.keep_step();
+            self.step.keep_state();
             self.step.begin_event_timer(EventTime::from_millis(timer.deadline_ms));
             self.fire(&timer, send)?;
         }
@@ -309,10 +308,10 @@ impl Task {
     ) -> Result<usize, TaskError> {
         let mut fired = 0;
         self.step.begin(now, None);
-        if self.step.find_idle()? {
+        if self.step.find_idle() {
             // Work like a timer's: it must be committed.
             fired += 1;
-            self.step.state.keep_step();
+            self.step.keep_state();
             self.fire_event_timers(send)?;
         }
         while fired < limit {
@@ -320,7 +319,7 @@ impl Task {
                 break;
             };
             // Taking the timer is a step of its own: what the operator does may be taken back, the timer is used up.
-            self.step.state.keep_step();
+            self.step.keep_state();
             self.step.begin(now, None);
             self.fire(&timer, send)?;
             fired += 1;
@@ -361,7 +360,6 @@ impl Task {
             Ok(()) => {}
             Err(OpError::DeadLetter(reason)) => {
                 self.step.undo();
-                self.step.recall_event_time()?;
                 let Some(topic) = &self.dead_letters else {
                     let reason = format!("{reason} (and the job has no topic for dead letters)");
                     return Err(TaskError::Stop { at: blamed(), reason });
@@ -410,12 +408,12 @@ impl Task {
     /// The store's.
     pub fn next_timer(&mut self) -> Result<Option<ProcessingTime>, StateError> {
         let next = self.step.processing_timers.next_deadline(&self.step.state)?;
-        Ok([next.map(ProcessingTime::from_millis), self.step.next_idle()?].into_iter().flatten().min())
+        Ok([next.map(ProcessingTime::from_millis), self.step.next_idle()].into_iter().flatten().min())
     }
 
     /// Whether there is anything to commit.
     pub fn is_dirty(&self) -> bool {
-        self.sent || self.positions.moved() || self.step.state.is_dirty()
+        self.sent || self.positions.moved() || self.step.is_dirty()
     }
 
     /// Bytes of state waiting for the commit.
@@ -434,7 +432,7 @@ impl Task {
         let (topic, partition) = (Arc::clone(&self.changelog.topic), self.changelog.partition);
         let timestamp = EventTime::from_millis(self.step.now().as_millis());
         // After the records that are before them in event time.
-        for announcement in self.step.announcements()? {
+        for announcement in self.step.announcements() {
             for partition in 0..self.partitions {
                 send(Outgoing {
                     topic: Arc::clone(&announcement.topic),
@@ -446,6 +444,7 @@ impl Task {
                 })?;
             }
         }
+        self.step.seal_event_time();
         encode_chunks(self.step.state.logged_changes(), |chunk| {
             send(Outgoing {
                 topic: Arc::clone(&topic),
@@ -465,12 +464,10 @@ impl Task {
     /// # Errors
     /// The store's. The commit stands in the log: drop the task and restore it.
     pub fn committed(&mut self, ends: &[(TopicPartition, Offset)]) -> Result<Vec<Call>, StateError> {
-        if let Some((_, end)) = ends.iter().find(|(partition, _)| *partition == self.changelog) {
-            self.changelog_end = Some(*end);
-            self.step.state.put(&[META], end.to_bytes());
-        }
+        let end = ends.iter().find(|(partition, _)| *partition == self.changelog).map(|(_, end)| *end);
+        self.changelog_end = end.or(self.changelog_end);
         self.unflushed += self.step.state.pending_bytes();
-        self.step.committed()?;
+        self.step.committed(end)?;
         self.positions.committed();
         self.sent = false;
         Ok(std::mem::take(&mut self.calls))
@@ -491,7 +488,6 @@ impl Task {
     /// The store's.
     pub fn dropped(&mut self) -> Result<Vec<(TopicPartition, Offset)>, StateError> {
         self.step.drop_pending();
-        self.step.recall_event_time()?;
         self.calls.clear();
         self.sent = false;
         Ok(self.positions.rewind())
@@ -534,7 +530,9 @@ impl Task {
     /// The store's.
     pub fn dump(&self) -> Result<Entries, StateError> {
         let entries = self.step.state.entries(&[])?;
-        Ok(entries.into_iter().filter(|(key, _)| is_logged(key)).collect())
+        let mut logged: BTreeMap<_, _> = entries.into_iter().filter(|(key, _)| is_logged(key)).collect();
+        logged.extend(self.step.unsealed().map(|(key, bytes)| (key.to_vec(), bytes)));
+        Ok(logged.into_iter().collect())
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Each timer is one entry by key (its deadline; in the changelog) and one entry in an index ordered by deadline
 //! (derived, on this disk only). A bounded cache holds the earliest timers, so that asking for the next one reads
-//! nothing, and a cursor remembers how far the index is known to be empty, so that a million set-and-cancelled timers
-//! leave no trail of tombstones to scan.
+//! nothing, and a cursor remembers how far the index is known to be empty, across restarts too, so that a million
+//! set-and-cancelled timers leave no trail of tombstones to scan.
 //!
 //! Invariant: the cache holds exactly the entries of the index below its horizon.
 
+pub mod floors;
 mod queue;
 mod tag;
 

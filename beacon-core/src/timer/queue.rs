@@ -33,8 +33,8 @@ pub struct TimerQueue {
     /// Index keys below this are all in the cache; at and above it they are only in the index. `None`: all are in the
     /// cache.
     horizon: Option<Vec<u8>>,
-    /// No timer that was committed, or set since, is below this. Where reading begins after [`TimerQueue::forget`]: below
-    /// it lie the traces of the timers that were, and nobody reads through them again.
+    /// No timer that was committed, or set since, is below this. Where reading begins after [`TimerQueue::forget`] and after
+    /// a restart: below it lie the traces of the timers that were, and nobody reads through them again.
     floor: Vec<u8>,
     capacity: usize,
 }
@@ -54,7 +54,8 @@ impl TimerQueue {
         Self::numbered(1 + stage)
     }
 
-    fn numbered(domain: u8) -> Self {
+    /// The queue of timers that are stored under this number.
+    pub(crate) fn numbered(domain: u8) -> Self {
         let floor = index_start(domain);
         Self { domain, cache: BTreeSet::new(), horizon: Some(floor.clone()), floor, capacity: CACHE }
     }
@@ -65,9 +66,19 @@ impl TimerQueue {
         self.horizon = Some(self.floor.clone());
     }
 
-    /// Forgets all it knows: the state below was changed by somebody else, as in a restore.
-    pub fn reload(&mut self) {
-        self.floor = index_start(self.domain);
+    /// What its timers are stored under.
+    pub(crate) fn domain(&self) -> u8 {
+        self.domain
+    }
+
+    /// An index key that no committed timer is below, after [`TimerQueue::committed`].
+    pub(super) fn floor(&self) -> &[u8] {
+        &self.floor
+    }
+
+    /// Begins over state in which no timer is below `floor`; `None`: that is not known.
+    pub(super) fn begin(&mut self, floor: Option<Vec<u8>>) {
+        self.floor = floor.unwrap_or_else(|| index_start(self.domain));
         self.forget();
     }
 
@@ -207,17 +218,25 @@ impl TimerQueue {
         Ok(())
     }
 
-    /// Brings the index in line with a by-key entry that a changelog changes: call it before the change is written.
+    /// Brings the index in line with a by-key entry of this queue that a changelog changes: call it before the change is
+    /// written, and [`TimerQueue::forget`] after the last one.
     ///
     /// `key` is the entry's whole key, `deadline_ms` what it becomes.
-    pub fn replay(state: &mut TaskState, key: &[u8], deadline_ms: Option<i64>) -> Result<(), StateError> {
-        let Some((_, _, [domain, _])) = layout::split_keyed(key) else { return Ok(()) };
-        let queue = Self::numbered(*domain);
+    pub(crate) fn replay(
+        &mut self,
+        state: &mut TaskState,
+        key: &[u8],
+        deadline_ms: Option<i64>,
+    ) -> Result<(), StateError> {
         if let Some(old) = read_deadline(state, key)? {
-            state.delete(&queue.index_key(old, key));
+            state.delete(&self.index_key(old, key));
         }
         if let Some(deadline_ms) = deadline_ms {
-            state.put(&queue.index_key(deadline_ms, key), []);
+            let index_key = self.index_key(deadline_ms, key);
+            state.put(&index_key, []);
+            if index_key < self.floor {
+                self.floor = index_key;
+            }
         }
         Ok(())
     }
@@ -240,169 +259,5 @@ fn split_index(index_key: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::state::MemoryStore;
-
-    #[derive(Clone, Debug)]
-    enum Action {
-        Set(u8, i64),
-        Cancel(u8),
-        Pop(i64),
-        Keep,
-        Undo,
-        Commit,
-        Drop,
-    }
-
-    fn action() -> impl Strategy<Value = Action> {
-        prop_oneof![
-            6 => (0u8..20, 0i64..50).prop_map(|(key, at)| Action::Set(key, at)),
-            3 => (0u8..20).prop_map(Action::Cancel),
-            4 => (0i64..50).prop_map(Action::Pop),
-            2 => Just(Action::Keep),
-            1 => Just(Action::Undo),
-            1 => Just(Action::Commit),
-            1 => Just(Action::Drop),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1000))]
-
-        /// A tiny cache over the store fires what a plain map says, in the order of deadlines, whatever is taken back.
-        #[test]
-        fn fires_like_a_sorted_map(actions in proptest::collection::vec(action(), 0..150), ask in any::<bool>()) {
-            let mut state = TaskState::new(Box::new(MemoryStore::default()));
-            let mut queue = TimerQueue { capacity: 3, ..TimerQueue::new(TimeDomain::Processing) };
-            let mut model: BTreeMap<u8, i64> = BTreeMap::new();
-            let (mut kept, mut committed) = (model.clone(), model.clone());
-            for action in actions {
-                match action {
-                    Action::Set(key, at) => {
-                        queue.set(&mut state, 7, &[key], 1, at).expect("memory");
-                        model.insert(key, at);
-                    }
-                    Action::Cancel(key) => {
-                        queue.cancel(&mut state, 7, &[key], 1).expect("memory");
-                        model.remove(&key);
-                    }
-                    Action::Pop(now) => {
-                        let fired = queue.pop_due(&mut state, now).expect("memory");
-                        let earliest = model.values().min().copied().filter(|at| *at <= now);
-                        prop_assert_eq!(fired.as_ref().map(|timer| timer.deadline_ms), earliest);
-                        if let Some(timer) = fired {
-                            prop_assert_eq!(model.remove(&timer.key[0]), earliest);
-                        }
-                    }
-                    Action::Keep => { state.keep_step(); kept = model.clone(); }
-                    Action::Undo => { state.undo_step(); queue.forget(); model = kept.clone(); }
-                    Action::Commit => {
-                        state.keep_step();
-                        state.apply().expect("memory");
-                        queue.committed();
-                        kept = model.clone();
-                        committed = model.clone();
-                    }
-                    Action::Drop => {
-                        state.drop_pending();
-                        queue.forget();
-                        model = committed.clone();
-                        kept = committed.clone();
-                    }
-                }
-                for key in 0..20 {
-                    prop_assert_eq!(queue.deadline(&state, 7, &[key], 1).expect("memory"), model.get(&key).copied());
-                }
-                if ask {
-                    let next = queue.next_deadline(&state).expect("memory");
-                    prop_assert_eq!(next, model.values().min().copied());
-                }
-                let entries = state.entries(&[TIMER_INDEX]).expect("memory").len();
-                prop_assert_eq!(entries, model.len(), "the index has what there is, and nothing else");
-            }
-        }
-    }
-
-    /// What the entries of the index are that a task reads through, of those that were.
-    #[test]
-    fn after_a_step_is_taken_back_the_traces_of_old_timers_are_not_read_again() {
-        use std::cell::Cell;
-        use std::rc::Rc;
-
-        use crate::state::{Change, Snapshot, Store};
-
-        /// Keeps deleted index entries in place, as a store does until it compacts, and counts those read through.
-        struct Traces(BTreeMap<Vec<u8>, Option<Vec<u8>>>, Rc<Cell<usize>>);
-
-        impl Store for Traces {
-            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-                Ok(self.0.get(key).cloned().flatten())
-            }
-            fn scan(
-                &self,
-                from: &[u8],
-                to: Option<&[u8]>,
-                visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-            ) -> Result<(), StateError> {
-                for (key, value) in
-                    self.0.range(from.to_vec()..).take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to))
-                {
-                    match value {
-                        None => self.1.set(self.1.get() + 1),
-                        Some(value) if !visitor(key, value) => break,
-                        Some(_) => {}
-                    }
-                }
-                Ok(())
-            }
-            fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
-                for change in changes {
-                    match change {
-                        Change::Put(key, value) => self.0.insert(key.to_vec(), Some(value.to_vec())),
-                        Change::Delete(key) => self.0.insert(key.to_vec(), None),
-                    };
-                }
-                Ok(())
-            }
-            fn flush(&mut self) -> Result<(), StateError> {
-                Ok(())
-            }
-            fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
-                Err(StateError::Store("traces are no checkpoint".into()))
-            }
-        }
-
-        let read = Rc::new(Cell::new(0));
-        let mut state = TaskState::new(Box::new(Traces(BTreeMap::new(), Rc::clone(&read))));
-        let mut queue = TimerQueue::new(TimeDomain::Processing);
-        let commit = |state: &mut TaskState, queue: &mut TimerQueue| {
-            state.keep_step();
-            state.apply().expect("memory");
-            queue.committed();
-        };
-        queue.set(&mut state, 7, b"last", 1, 1_000_000).expect("memory");
-        for number in 0..10_000u32 {
-            queue.set(&mut state, 7, &number.to_be_bytes(), 1, i64::from(number)).expect("memory");
-            if number % 100 == 99 {
-                commit(&mut state, &mut queue);
-            }
-        }
-        for number in 0..10_000u32 {
-            queue.cancel(&mut state, 7, &number.to_be_bytes(), 1).expect("memory");
-        }
-        assert_eq!(queue.next_deadline(&state).expect("memory"), Some(1_000_000));
-        commit(&mut state, &mut queue);
-        read.set(0);
-        for _ in 0..100 {
-            state.undo_step();
-            queue.forget();
-            assert_eq!(queue.next_deadline(&state).expect("memory"), Some(1_000_000));
-        }
-        assert_eq!(read.get(), 0);
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;
