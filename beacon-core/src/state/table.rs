@@ -90,6 +90,8 @@ pub(super) struct Table {
     free: Vec<u32>,
     /// Slots written since the last commit, each once. Some of the writes may have been taken back.
     written: Vec<u32>,
+    /// `written` in key order, as far as somebody asked: the first bytes of each key, and its slot.
+    in_order: Vec<(u128, u32)>,
     /// Those of `written` that are not in `ordered` yet.
     unordered: Vec<u32>,
     ordered: BTreeMap<Rc<[u8]>, u32>,
@@ -113,6 +115,7 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             written: Vec::new(),
+            in_order: Vec::new(),
             unordered: Vec::new(),
             ordered: BTreeMap::new(),
             undo: Vec::new(),
@@ -256,13 +259,16 @@ impl Table {
     }
 
     /// Pending writes, each key once, in key order.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        let mut places: Vec<(u128, u32)> =
-            self.written.iter().map(|id| (leading(&self.slots[*id as usize].key), *id)).collect();
-        places.sort_unstable_by(|(a, a_id), (b, b_id)| {
-            a.cmp(b).then_with(|| self.slots[*a_id as usize].key.cmp(&self.slots[*b_id as usize].key))
-        });
-        places.into_iter().filter_map(|(_, id)| self.slots[id as usize].change())
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = Change<'_>> {
+        let new = &self.written[self.in_order.len()..];
+        if !new.is_empty() {
+            self.in_order.extend(new.iter().map(|id| (leading(&self.slots[*id as usize].key), *id)));
+            // A commit asks twice, for the log and for the store: a sort that takes what is in order as it is.
+            self.in_order.sort_by(|(a, a_id), (b, b_id)| {
+                a.cmp(b).then_with(|| self.slots[*a_id as usize].key.cmp(&self.slots[*b_id as usize].key))
+            });
+        }
+        self.in_order.iter().filter_map(|(_, id)| self.slots[*id as usize].change())
     }
 
     /// Pending writes became committed.
@@ -291,6 +297,7 @@ impl Table {
                 self.remove(id);
             }
         }
+        self.in_order.clear();
         self.unordered.clear();
         self.ordered.clear();
         self.undo.clear();
