@@ -24,6 +24,7 @@ mod block_on;
 mod config;
 mod error;
 mod groups;
+mod held_back;
 mod inbox;
 mod membership;
 mod partitions;

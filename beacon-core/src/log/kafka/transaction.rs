@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, SendRecord, TopicPartition};
 
 use super::error::{Step, commit_error, describe, from_call, kind_of};
+use super::held_back::HeldBack;
 use super::raw::{CallError, Client, Delivery, DeliverySink, Membership, Outgoing, Topic, lock};
 
 /// How long one call to the coordinator may take before the caller hears "unknown, ask again". Sending offsets to a
@@ -67,11 +68,25 @@ enum State {
     Over,
 }
 
+/// A record that librdkafka did not take.
+struct Refusal {
+    error: CallError,
+    target: String,
+}
+
+impl Refusal {
+    fn into_error(self) -> LogError {
+        from_call(&self.error, format_args!("sending to {}", self.target))
+    }
+}
+
 /// A transactional producer and its at most one open transaction.
 pub(super) struct Transactor {
     client: Arc<Client>,
     ledger: Arc<Ledger>,
     topics: Vec<Topic>,
+    held: HeldBack,
+    /// Handed to librdkafka in this transaction.
     sent: u64,
     state: State,
     id: String,
@@ -102,6 +117,7 @@ impl Transactor {
             client: Arc::new(client),
             ledger,
             topics: Vec::new(),
+            held: HeldBack::default(),
             sent: 0,
             state: State::Closed,
             id: id.to_owned(),
@@ -126,6 +142,7 @@ impl Transactor {
             .begin_transaction()
             .map_err(|error| from_call(&error, format_args!("transactional id {}: begin failed", self.id)))?;
         self.sent = 0;
+        self.held.begin();
         self.ledger.delivered.store(0, Ordering::Release);
         *lock(&self.ledger.failure) = None;
         for topic in &self.topics {
@@ -153,16 +170,30 @@ impl Transactor {
             timestamp_ms: record.timestamp_ms,
             token: 0,
         };
+        if self.held.take(index, &outgoing) {
+            return Ok(());
+        }
+        self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| refusal.into_error())
+    }
+
+    /// Hands librdkafka what was held back.
+    fn release(&mut self) -> Result<(), Refusal> {
+        let mut held = std::mem::take(&mut self.held);
+        let released = held.release(|index, outgoing| self.produce(index, outgoing));
+        self.held = held;
+        released
+    }
+
+    fn produce(&mut self, index: usize, outgoing: &Outgoing<'_>) -> Result<(), Refusal> {
+        let topic = &self.topics[index];
         loop {
-            match self.client.produce(&self.topics[index], &outgoing) {
+            match self.client.produce(topic, outgoing) {
                 Ok(()) => break,
                 // The local queue is full: room comes with deliveries, at the latest when they time out.
                 Err(error) if error.code == Code::QueueFull => {
                     self.client.poll(Duration::from_millis(10));
                 }
-                Err(error) => {
-                    return Err(from_call(&error, format_args!("sending to {}", target(record))));
-                }
+                Err(error) => return Err(Refusal { error, target: target(&topic.state.name, outgoing.partition) }),
             }
         }
         self.sent += 1;
@@ -192,6 +223,7 @@ impl Transactor {
     ) -> Result<CommitReceipt, CommitError> {
         match self.state {
             State::Open => {
+                self.release().map_err(|refusal| self.refused(&refusal))?;
                 self.drain()?;
                 self.send_offsets(offsets, member)?;
             }
@@ -206,6 +238,20 @@ impl Transactor {
                 Ok(self.receipt())
             }
             Err(error) => Err(self.failed(&error, Step::Committing, "commit")),
+        }
+    }
+
+    /// What it means for a commit that a record was not even queued: nothing was committed.
+    fn refused(&mut self, Refusal { error, target }: &Refusal) -> CommitError {
+        if let Some((code, _)) = self.client.fatal_error() {
+            return self.fatal(code);
+        }
+        match self.failed(error, Step::BeforeCommit, &format!("sending to {target}")) {
+            // Never "ask again": what was held back behind this record is gone.
+            CommitError::Unknown(error) => CommitError::Abortable(error),
+            // The transaction has failed already, for a reason that the abort ends.
+            CommitError::Fatal(fatal) if error.code == Code::State => CommitError::Abortable(fatal),
+            other => other,
         }
     }
 
@@ -346,9 +392,6 @@ impl Transactor {
     }
 }
 
-fn target(record: &SendRecord<'_>) -> String {
-    match record.partition {
-        Some(partition) => format!("{}/{partition}", record.topic),
-        None => record.topic.to_owned(),
-    }
+fn target(topic: &str, partition: i32) -> String {
+    if partition < 0 { topic.to_owned() } else { format!("{topic}/{partition}") }
 }
