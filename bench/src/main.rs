@@ -40,6 +40,9 @@ struct Arguments {
     /// Only these systems take alerts; a comparison needs Alertmanager among them.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SYSTEM,…")]
     systems: Vec<System>,
+    /// Only these engines take part in W1 to W5; comparisons need Beacon and one more.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ENGINE,…")]
+    engines: Vec<engine::System>,
     /// Records of W1 and W3.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(10_000..))]
     records: Option<u64>,
@@ -118,6 +121,7 @@ impl Sizes {
             Self { engine: engine::Sizes::full(), commits: 300, alerts, notifications: 200 }
         };
         let engine = &mut sizes.engine;
+        engine.engines.clone_from(&arguments.engines);
         engine.records = arguments.records.unwrap_or(engine.records);
         engine.runs = arguments.runs.unwrap_or(engine.runs);
         engine.latency_runs = arguments.runs.unwrap_or(engine.latency_runs);

@@ -9,6 +9,8 @@ use super::AppConfig;
 pub(super) struct Pending {
     /// How long something has been waiting for the commit; `None`: nothing is.
     pub(super) age: Option<Duration>,
+    /// How long ago the last commit began; `None`: there was none.
+    pub(super) since_commit: Option<Duration>,
     /// Pending state bytes.
     pub(super) bytes: usize,
     /// The last poll found nothing more to read.
@@ -36,12 +38,26 @@ pub(super) fn commit_due(pending: Pending, config: &AppConfig) -> Option<CommitR
     };
     if pending.bytes >= config.commit_bytes {
         Some(CommitReason::Bytes)
-    } else if age >= config.commit_interval {
+    } else if until_interval(age, pending.since_commit, config).is_zero() {
         Some(CommitReason::Interval)
     } else if pending.idle && config.commit_when_idle {
         Some(CommitReason::InputIdle)
     } else {
         None
+    }
+}
+
+/// How long until the interval asks for a commit of what has waited for `age`.
+///
+/// The interval counts from commit to commit: records that come while one is made have waited in the log already, and
+/// would else wait for the whole interval and another commit. Half of it is always left, because the coordinator answers
+/// a transaction that begins right after another by "try again later".
+fn until_interval(age: Duration, since_commit: Option<Duration>, config: &AppConfig) -> Duration {
+    let interval = config.commit_interval;
+    let by_age = interval.saturating_sub(age);
+    match since_commit {
+        Some(since) => by_age.min(interval.saturating_sub(since).max((interval / 2).saturating_sub(age))),
+        None => by_age,
     }
 }
 
@@ -57,9 +73,10 @@ pub(super) fn poll_wait(
     if restoring {
         return Duration::ZERO;
     }
-    let commit = pending
-        .age
-        .map(|age| if config.commit_when_idle { Duration::ZERO } else { config.commit_interval.saturating_sub(age) });
+    let commit = pending.age.map(|age| match config.commit_when_idle {
+        true => Duration::ZERO,
+        false => until_interval(age, pending.since_commit, config),
+    });
     [Some(LONGEST), commit, next_timer].into_iter().flatten().min().unwrap_or(LONGEST)
 }
 
@@ -68,7 +85,7 @@ mod tests {
     use super::*;
 
     fn pending(age_ms: Option<u64>, bytes: usize, idle: bool) -> Pending {
-        Pending { age: age_ms.map(Duration::from_millis), bytes, idle, trailing: None }
+        Pending { age: age_ms.map(Duration::from_millis), since_commit: None, bytes, idle, trailing: None }
     }
 
     #[test]
@@ -91,6 +108,23 @@ mod tests {
         assert_eq!(commit_due(trailing(None, 999), &config), None);
         assert_eq!(commit_due(trailing(None, 1000), &config), Some(CommitReason::Trailing));
         assert_eq!(commit_due(trailing(Some(5), 5000), &config), None, "it goes with the commit that is coming");
+    }
+
+    #[test]
+    fn the_interval_counts_from_commit_to_commit_and_leaves_half_of_it() {
+        let config = AppConfig::new(1);
+        let after = |age_ms, since_ms| Pending {
+            since_commit: Some(Duration::from_millis(since_ms)),
+            ..pending(Some(age_ms), 0, false)
+        };
+        assert_eq!(commit_due(after(69, 99), &config), None);
+        assert_eq!(commit_due(after(70, 100), &config), Some(CommitReason::Interval));
+        assert_eq!(commit_due(after(49, 500), &config), None, "the last one took long");
+        assert_eq!(commit_due(after(50, 500), &config), Some(CommitReason::Interval));
+        let patient = AppConfig { commit_when_idle: false, ..config };
+        assert_eq!(poll_wait(after(10, 40), None, false, &patient), Duration::from_millis(60));
+        assert_eq!(poll_wait(after(10, 90), None, false, &patient), Duration::from_millis(40));
+        assert_eq!(poll_wait(pending(Some(10), 0, false), None, false, &patient), Duration::from_millis(90));
     }
 
     #[test]

@@ -19,6 +19,7 @@ impl StreamThread {
             return self.drop_transaction(link);
         }
         let started = self.environment.now();
+        self.committed_at = Some(started);
         let mut offsets = Vec::new();
         for id in &dirty {
             let slot = self.slots.get_mut(id).expect("listed above");

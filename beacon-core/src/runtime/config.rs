@@ -42,8 +42,9 @@ pub struct AppConfig {
     pub checkpoints: Option<CheckpointConfig>,
     /// Topics to make before the start, if they do not exist: those the job shares with others.
     pub topics: Vec<TopicSpec>,
-    /// Latest time to the commit of a record that was read. Shorter: lower latency under load and a shorter redo
-    /// after a crash; longer: fewer commits. Usable from 10 ms. Default 100 ms.
+    /// Time from the beginning of a commit to that of the next, and so the latest time to the commit of a record that was
+    /// read; of a slow log's time, half is left between two commits. Shorter: lower latency under load and a shorter redo
+    /// after a crash; longer: fewer commits. Usable from 5 ms. Default 100 ms.
     pub commit_interval: Duration,
     /// Pending state bytes of a thread that force a commit. Default 16 MiB, or less where the process has little memory:
     /// see [`MemoryBudget::commit_bytes`](super::MemoryBudget::commit_bytes).

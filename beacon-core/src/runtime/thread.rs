@@ -72,6 +72,8 @@ pub(super) struct StreamThread {
     pub(super) trimming: Trimming,
     pub(super) dirty_since: Option<Duration>,
     pub(super) trailing_since: Option<Duration>,
+    /// When the last commit began.
+    pub(super) committed_at: Option<Duration>,
     pub(super) gauges: Gauges,
     fences: Fences,
     idle: bool,
@@ -114,6 +116,7 @@ impl StreamThread {
             trimming: Trimming::default(),
             dirty_since: None,
             trailing_since: None,
+            committed_at: None,
             idle: false,
             last_now: ProcessingTime::default(),
         }
@@ -319,6 +322,7 @@ impl StreamThread {
         let now = self.environment.now();
         Pending {
             age: self.dirty_since.map(|since| now.saturating_sub(since)),
+            since_commit: self.committed_at.map(|at| now.saturating_sub(at)),
             bytes: self.slots.values().map(|slot| slot.task.pending_bytes()).sum(),
             idle: self.idle,
             trailing: self.trailing_since.map(|since| now.saturating_sub(since)),

@@ -32,8 +32,9 @@ fn command(system: System) -> String {
 }
 
 /// Runs a workload with its systems, on a broker that the driver's script starts and pins.
-pub fn run(workload: Workload, arguments: &[String]) -> Result<Rows> {
-    let commands: Vec<(System, String)> = workload.systems().iter().map(|system| (*system, command(*system))).collect();
+pub fn run(workload: Workload, systems: &[System], arguments: &[String]) -> Result<Rows> {
+    ensure!(!systems.is_empty(), "{} has none of the engines that were asked for", workload.name());
+    let commands: Vec<(System, String)> = systems.iter().map(|system| (*system, command(*system))).collect();
     let directory = tempfile::Builder::new().prefix("beacon-bench-engine-").tempdir()?;
     let script = repository()?.join("bench/kafka-streams/run");
     let mut call = Command::new("bash");

@@ -61,7 +61,7 @@ impl Workload {
 }
 
 /// Who is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum System {
     /// As the library and the JVM are by default.
     KafkaStreams,
@@ -105,6 +105,8 @@ pub struct Sizes {
     pub keys: Vec<u64>,
     /// A look at state rather than a measurement.
     pub quick: bool,
+    /// Only these take part; empty: all.
+    pub engines: Vec<System>,
 }
 
 impl Sizes {
@@ -120,6 +122,7 @@ impl Sizes {
             intervals: vec![25, 100],
             keys: vec![100_000],
             quick: true,
+            engines: Vec::new(),
         }
     }
 
@@ -135,21 +138,28 @@ impl Sizes {
             intervals: vec![5, 10, 25, 100],
             keys: vec![500_000, 5_000_000],
             quick: false,
+            engines: Vec::new(),
         }
+    }
+
+    /// Who takes part in a workload.
+    pub fn systems(&self, workload: Workload) -> Vec<System> {
+        let all = workload.systems().iter().copied();
+        all.filter(|system| self.engines.is_empty() || self.engines.contains(system)).collect()
     }
 
     /// Minutes a workload takes on two quiet cores, from what runs took there: starts and verification included.
     pub fn minutes(&self, workload: Workload) -> f64 {
         let millions = self.records as f64 / 1e6;
-        let (runs, systems) = (f64::from(self.runs), workload.systems().len() as f64);
+        let (runs, systems) = (f64::from(self.runs), self.systems(workload).len() as f64);
         let seconds = match workload {
-            Workload::W1 => 10.0 + runs * (systems * 12.0 + millions * 15.0),
-            Workload::W3 => 15.0 + runs * (systems * 12.0 + millions * 45.0),
+            Workload::W1 => 10.0 + runs * systems * (12.0 + millions * 5.0),
+            Workload::W3 => 15.0 + runs * systems * (12.0 + millions * 15.0),
             Workload::W4 => {
                 let each = f64::from(self.seconds + self.warmup) + 7.0;
                 20.0 + f64::from(self.latency_runs) * self.intervals.len() as f64 * systems * each
             }
-            Workload::W5 => self.keys.iter().map(|keys| 90.0 + *keys as f64 / 1e6 * 125.0).sum(),
+            Workload::W5 => self.keys.iter().map(|keys| systems * (30.0 + *keys as f64 / 1e6 * 42.0)).sum(),
             Workload::State if self.quick => 5.0,
             Workload::State => 90.0,
         };
@@ -181,16 +191,17 @@ impl Sizes {
 /// # Errors
 /// The driver or a part it needs does not start. A system that fails is a row that says so.
 pub fn measure(workload: Workload, sizes: &Sizes) -> Result<Rows> {
+    let systems = sizes.systems(workload);
     match workload {
         Workload::State => driver::state(sizes.quick),
         Workload::W5 => {
             let mut all = Rows::default();
             for keys in &sizes.keys {
-                all.append(driver::run(workload, &sizes.arguments(workload, *keys))?);
+                all.append(driver::run(workload, &systems, &sizes.arguments(workload, *keys))?);
             }
             Ok(all)
         }
-        _ => driver::run(workload, &sizes.arguments(workload, 0)),
+        _ => driver::run(workload, &systems, &sizes.arguments(workload, 0)),
     }
 }
 
@@ -202,5 +213,13 @@ mod tests {
     fn the_driver_is_asked_for_what_the_sizes_say() {
         let arguments = Sizes::full().arguments(Workload::W4, 0).join(" ");
         assert_eq!(arguments, "--runs 5 --commit-ms 5,10,25,100 --rate 5000 --seconds 20 --warmup 8");
+    }
+
+    #[test]
+    fn those_asked_for_take_part_where_they_can() {
+        let sizes = Sizes { engines: vec![System::Plain, System::Beacon], ..Sizes::full() };
+        assert_eq!(sizes.systems(Workload::W1), [System::Plain, System::Beacon]);
+        assert_eq!(sizes.systems(Workload::W5), [System::Beacon]);
+        assert_eq!(Sizes::full().systems(Workload::W3), Workload::W3.systems());
     }
 }

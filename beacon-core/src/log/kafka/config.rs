@@ -126,6 +126,8 @@ impl KafkaConfig {
             // Partitions whose queue was full are asked for again after this; the default is a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
+            // What waits here is a quarter of a second's reading at most; the default of 64 MiB is memory for nothing.
+            .set("queued.max.messages.kbytes", "16384")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.min.bytes", "1");
         self.finish(
