@@ -68,7 +68,7 @@ fn topology() -> Topology {
     app.source("numbers", &Topic::<u64>::new("numbers"))
         .keyed("number", |number| *number)
         .process("keep", |state: &mut Registry| Keep { kept: state.value("kept") })
-        .keyed("right", |number| *number)
+        .keyed("kept number", |number| *number)
         .sink("right", &Topic::new("right"));
     app.build().expect("a valid topology")
 }

@@ -94,7 +94,7 @@ fn the_true_end_is_told_apart_from_the_stable_one() {
     let partition = TopicPartition::new(output.as_str(), 0);
 
     session.begin().expect("begun");
-    session.send(send(&output, "open")).expect("sent");
+    session.send(send_at_once(&output, "open")).expect("sent");
     let deadline = Instant::now() + PATIENCE;
     while log.offsets(&partition, Isolation::Uncommitted).expect("asked").end == 0 {
         assert!(Instant::now() < deadline, "the record never arrived");

@@ -27,7 +27,7 @@ fn child() {
     let mut session = log.session(config).expect("a session");
     let partition = wait_assigned(&mut *session).remove(0).0;
     session.begin().expect("begun");
-    session.send(send(&variable("CHILD_OUTPUT"), "child")).expect("sent");
+    session.send(send_at_once(&variable("CHILD_OUTPUT"), "child")).expect("sent");
     println!("\nREADY");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("the parent says when");

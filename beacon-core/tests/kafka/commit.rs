@@ -18,7 +18,7 @@ fn records_and_offsets_are_committed_as_one() {
     take_records(&mut *session, 2);
 
     session.begin().expect("begun");
-    session.send(send(&output, "lost")).expect("sent");
+    session.send(send_at_once(&output, "lost")).expect("sent");
     session.abort().expect("aborted");
     assert_eq!(log.committed(&group, &[&input]).expect("asked"), []);
 
@@ -76,7 +76,7 @@ fn a_newer_session_of_the_same_transactional_id_fences_the_older() {
     let mut older = log.session(config.clone()).expect("a session");
     let partition = wait_assigned(&mut *older).remove(0).0;
     older.begin().expect("begun");
-    older.send(send(&output, "old")).expect("sent");
+    older.send(send_at_once(&output, "old")).expect("sent");
 
     let mut elsewhere = config;
     elsewhere.group = unique("group");
@@ -99,7 +99,7 @@ fn a_dropped_session_blocks_nobody() {
     let mut dropped = open(&*log, &group, &[&input]);
     wait_assigned(&mut *dropped);
     dropped.begin().expect("begun");
-    dropped.send(send(&output, "undecided")).expect("sent");
+    dropped.send(send_at_once(&output, "undecided")).expect("sent");
     drop(dropped);
     let started = Instant::now();
     let mut next = open(&*log, &group, &[&input]);
@@ -191,7 +191,7 @@ fn a_member_that_did_not_poll_in_time_is_refused() {
     let partition = wait_assigned(&mut *slow).remove(0).0;
     take_records(&mut *slow, 1);
     slow.begin().expect("begun");
-    slow.send(send(&output, "zombie")).expect("sent");
+    slow.send(send_at_once(&output, "zombie")).expect("sent");
 
     let mut next = open(&*log, &group, &[&input]);
     assert_eq!(wait_assigned(&mut *next), [(partition.clone(), 0)]);

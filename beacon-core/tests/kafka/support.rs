@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use beacon_core::log::kafka::{GroupProtocol, KafkaConfig, KafkaLog};
 use beacon_core::log::{
-    CleanupPolicy, Event, Log, LogError, Offset, Reader, Record, SendRecord, Session, SessionConfig, TopicPartition,
-    TopicSpec,
+    CleanupPolicy, Event, Header, Log, LogError, Offset, Reader, Record, SendRecord, Session, SessionConfig,
+    TopicPartition, TopicSpec,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,6 +78,13 @@ pub fn send(topic: &str, value: &'static str) -> SendRecord<'static> {
         headers: &[],
         timestamp_ms: None,
     }
+}
+
+/// A record that is too large to be held back until the commit: it is on its way when it was sent.
+pub fn send_at_once(topic: &str, value: &'static str) -> SendRecord<'static> {
+    static LARGE: std::sync::LazyLock<[Header; 1]> =
+        std::sync::LazyLock::new(|| [("filler".to_owned(), vec![b'.'; 64 << 10])]);
+    SendRecord { headers: LARGE.as_slice(), ..send(topic, value) }
 }
 
 /// Polls until `wanted` makes something of an event.
