@@ -98,9 +98,6 @@ impl RocksStore {
             options.set_write_buffer_manager(manager);
         }
         options.set_max_write_buffer_number(2);
-        // Most reads are of keys that are in no write buffer; without a filter each is a search through two of them.
-        options.set_memtable_prefix_bloom_ratio(0.05);
-        options.set_memtable_whole_key_filtering(true);
         options.set_max_open_files(256);
         options.set_keep_log_file_num(2);
         options.set_max_log_file_size(1 << 20);
