@@ -97,7 +97,10 @@ mod tests {
         Outgoing { partition: 3, key: Some(key), value, headers, timestamp_ms: Some(7), token: 0 }
     }
 
-    fn release(held: &mut HeldBack) -> Vec<(usize, Option<Vec<u8>>, Option<Vec<u8>>, usize)> {
+    /// Topic, key, value, and how many headers.
+    type Released = (usize, Option<Vec<u8>>, Option<Vec<u8>>, usize);
+
+    fn release(held: &mut HeldBack) -> Vec<Released> {
         let mut seen = Vec::new();
         let sent: Result<(), ()> = held.release(|topic, message| {
             assert_eq!((message.partition, message.timestamp_ms), (3, Some(7)));
