@@ -78,7 +78,7 @@ pub struct Job {
 }
 
 impl Job {
-    fn application(&self) -> String {
+    pub fn application(&self) -> String {
         format!("{}-chaos", self.prefix)
     }
 
@@ -90,7 +90,7 @@ impl Job {
         format!("{}-out", self.prefix)
     }
 
-    fn changelog(&self) -> String {
+    pub fn changelog(&self) -> String {
         format!("{}-changelog", self.application())
     }
 
@@ -257,7 +257,22 @@ impl Auditor {
     ///
     /// # Errors
     /// What is missing after `patience`, or what is wrong.
-    pub fn check(&mut self, words: &Words, patience: Duration, mut alive: impl FnMut() -> Result<()>) -> Result<()> {
+    pub fn check(&mut self, words: &Words, patience: Duration, alive: impl FnMut() -> Result<()>) -> Result<()> {
+        let state = self.check_outputs(words, patience, alive)?;
+        self.wanted.extend(state);
+        self.check_state()
+    }
+
+    /// The outputs only, when the changelog is trimmed meanwhile; returns what the state should be.
+    ///
+    /// # Errors
+    /// What is missing after `patience`, or what is wrong.
+    pub fn check_outputs(
+        &mut self,
+        words: &Words,
+        patience: Duration,
+        mut alive: impl FnMut() -> Result<()>,
+    ) -> Result<State> {
         let deadline = Instant::now() + patience;
         let (calm, state) = words.calm();
         let mut lines = Lines::new();
@@ -281,8 +296,7 @@ impl Auditor {
             Ok(())
         })?;
         ensure!(lines == calm, "outputs differ: {}", differences(&calm, &lines));
-        self.wanted.extend(state);
-        self.check_state()
+        Ok(state)
     }
 
     /// Nothing may have come since, and state is what it was.

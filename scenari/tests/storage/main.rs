@@ -1,11 +1,16 @@
 //! Object storage for checkpoints: one contract on a folder, a real S3 protocol server and a real OpenStack Swift; each of them
-//! behind a proxy that spoils connections.
+//! behind a proxy that spoils connections; and jobs that lose their disks.
 //!
 //! What is not here: Google Cloud Storage, for want of a server. Its requests are OpenDAL's, as are those of S3.
 
 mod contract;
 mod faults;
+// The chaos uses all of it.
+#[allow(dead_code)]
+#[path = "../chaos/job.rs"]
+mod job;
 mod logins;
+mod restore;
 mod stores;
 
 use contract::on_every_store;
