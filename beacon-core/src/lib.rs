@@ -154,6 +154,7 @@ pub mod checkpoint;
 #[deny(clippy::disallowed_methods)]
 pub mod codec;
 pub mod log;
+mod machine;
 #[deny(clippy::disallowed_methods)]
 pub mod metrics;
 #[deny(clippy::disallowed_methods)]

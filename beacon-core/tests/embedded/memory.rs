@@ -17,7 +17,7 @@ use crate::support::children::{Other, say};
 use crate::support::{count, topic};
 
 const DIRECTORY: &str = "BEACON_TEST_DIRECTORY";
-const LIMIT: u64 = 160 << 20;
+const LIMIT: u64 = 192 << 20;
 const KEYS: u64 = 96 << 10;
 /// Bytes that are kept of each key: 384 MiB of them all.
 const KEPT: usize = 4 << 10;

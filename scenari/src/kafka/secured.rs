@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::{Broker, Kafka, jars, lock, node::Node};
 
@@ -62,9 +62,13 @@ impl SecuredKafka {
 pub(super) fn write_identity(directory: &Path) -> Result<(PathBuf, PathBuf)> {
     let mut authority = CertificateParams::new(Vec::new()).context("an authority's certificate")?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With one name for both, OpenSSL takes the certificate for one that signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "authority of a test");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &authority)?;
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    let certificate = params.signed_by(&key, &authority)?;
     let (store, trusted) = (directory.join("broker.pem"), directory.join("authority.pem"));
     fs::write(&store, format!("{}{}{}", key.serialize_pem(), certificate.pem(), authority.pem()))
         .with_context(|| format!("cannot write {}", store.display()))?;

@@ -22,9 +22,6 @@ use super::topic::{Partition, Topics};
 use crate::log::model::reserve;
 use crate::log::{LogError, LogErrorKind, Offset};
 
-/// No batch takes more jobs once it has this many bytes: those that came first should not wait for everything else.
-const BATCH_BYTES: usize = 16 << 20;
-
 /// Encoded records for one partition.
 pub(super) struct PartitionWrite {
     pub(super) partition: Arc<Partition>,
@@ -184,7 +181,7 @@ impl Committer {
         while let Some(job) = next.take() {
             match job {
                 Job::Write(first) => {
-                    let (writes, other) = gather(first, &jobs);
+                    let (writes, other) = gather(first, &jobs, self.store.options().batch_bytes());
                     next = other;
                     let bytes: usize = writes.iter().map(|write| write.bytes).sum();
                     self.write(writes, bytes);
@@ -308,11 +305,12 @@ impl Committer {
     }
 }
 
-/// Takes what else is queued, up to the first job that must be alone.
-fn gather(first: Write, jobs: &Receiver<Job>) -> (Vec<Write>, Option<Job>) {
+/// Takes what else is queued, up to the first job that must be alone, and no more once it has `most` bytes: those that
+/// came first should not wait for everything else.
+fn gather(first: Write, jobs: &Receiver<Job>, most: usize) -> (Vec<Write>, Option<Job>) {
     let mut bytes = first.bytes;
     let mut writes = vec![first];
-    while bytes < BATCH_BYTES {
+    while bytes < most {
         match jobs.try_recv() {
             Ok(Job::Write(write)) => {
                 bytes += write.bytes;

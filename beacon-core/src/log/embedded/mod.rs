@@ -104,7 +104,8 @@ pub struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `dir` with default options, making it when there is none.
+    /// Opens the log in `dir`, making it when there is none, with options that suit the memory of this process
+    /// ([`EmbeddedOptions::of_this_process`]).
     ///
     /// # Errors
     /// [`Locked`](super::LogErrorKind::Locked): another process has it open. [`Damaged`](super::LogErrorKind::Damaged):
@@ -112,7 +113,7 @@ impl EmbeddedLog {
     /// [`Configuration`](super::LogErrorKind::Configuration): no permission, or the directory was written by a newer
     /// version.
     pub fn open(dir: impl AsRef<Path>) -> Result<Arc<Self>, LogError> {
-        Self::open_with(dir, EmbeddedOptions::default())
+        Self::open_with(dir, EmbeddedOptions::of_this_process())
     }
 
     /// Opens the log in `dir`; see [`EmbeddedLog::open`].

@@ -5,10 +5,9 @@
 //! group's limit, or the machine's memory where there is none. The rest is for what scales with traffic and threads:
 //! pending commits, the log's client, the program itself.
 
-mod limit;
-
-use std::path::Path;
 use std::sync::OnceLock;
+
+use crate::machine;
 
 /// Least that stores can work with.
 const LEAST: u64 = 8 << 20;
@@ -16,6 +15,8 @@ const LEAST: u64 = 8 << 20;
 const MOST: u64 = 256 << 20;
 /// What the stores get of the process's memory.
 const SHARE: u64 = 4;
+/// What may wait for commits, of that.
+const COMMIT_SHARE: u64 = 16;
 
 /// How much the stores of a process may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +39,17 @@ impl MemoryBudget {
         Self::of((limit_bytes / SHARE).clamp(LEAST, MOST))
     }
 
-    /// What may wait for the next commit in each of so many threads: beside the budget, a quarter of it for all of them,
-    /// and at least 256 KiB each.
+    /// What may wait for the next commit in each of so many threads: a sixteenth of the budget for all of them, and at
+    /// least 256 KiB each. It comes on top of the budget several times: pending, encoded, on its way to the log and to the
+    /// store.
     pub fn commit_bytes(&self, threads: u32) -> usize {
-        let each = self.total_bytes / SHARE / u64::from(threads.max(1));
+        let each = self.total_bytes / COMMIT_SHARE / u64::from(threads.max(1));
         usize::try_from(each).unwrap_or(usize::MAX).max(256 << 10)
     }
 
     /// For this process: by the limits of its control groups (version 1 or 2), or by the machine's memory.
     pub fn of_this_process() -> Self {
-        let found = limit::of_process(Path::new("/"));
+        let found = machine::memory_limit();
         let limit = found.unwrap_or(MOST * SHARE);
         let budget = Self::within(limit);
         tracing::debug!(limit, total = budget.total_bytes, known = found.is_some(), "memory for state stores");
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!(total(1 << 20), LEAST);
         assert_eq!(total(64 << 30), MOST);
         assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 32 << 20);
-        assert_eq!(MemoryBudget::within(256 << 20).commit_bytes(2), 8 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).commit_bytes(2), 2 << 20);
         assert_eq!(MemoryBudget::within(0).commit_bytes(64), 256 << 10);
     }
 

@@ -10,8 +10,13 @@ use std::path::{Path, PathBuf};
 /// Version 1 says "no limit" with a number near 2^63, rounded to pages.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Reads what there is under `root`, which is `/` but in tests. `None`: nothing can be told.
-pub(super) fn of_process(root: &Path) -> Option<u64> {
+/// The limit on this process, in bytes. `None`: nothing can be told.
+pub(crate) fn memory_limit() -> Option<u64> {
+    of_process(Path::new("/"))
+}
+
+/// Reads what there is under `root`, which is `/` but in tests.
+fn of_process(root: &Path) -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(root.join(path.strip_prefix("/").unwrap_or(path))).ok();
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let limits = limit_files(&groups).into_iter().filter_map(|path| read(&path)).filter_map(|text| bytes(&text));
