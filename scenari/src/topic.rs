@@ -80,6 +80,30 @@ pub fn read_kafka(bootstrap: &str, topic: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Where each partition of a topic on Kafka begins: what is before was trimmed or has expired.
+///
+/// # Errors
+/// The topic does not exist, or Kafka does not answer within a minute.
+pub fn starts_kafka(bootstrap: &str, topic: &str) -> Result<Vec<u64>> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let start = |partition| -> Result<u64> {
+        let (start, _) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+        Ok(u64::try_from(start)?)
+    };
+    partitions(&consumer, topic)?.into_iter().map(start).collect()
+}
+
+/// The same of any log that this process may open.
+///
+/// # Errors
+/// The topic does not exist, or the log cannot be read.
+pub fn starts_log(log: &dyn Log, topic: &str) -> Result<Vec<u64>> {
+    let found =
+        log.describe_topic(topic)?.with_context(|| format!("there is no topic {topic} in {}", log.describe()))?;
+    let start = |partition| Ok(log.offsets(&log::TopicPartition::new(topic, partition), Isolation::Committed)?.start);
+    (0..found.partitions).map(start).collect()
+}
+
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>> {
     let metadata = consumer
         .fetch_metadata(Some(topic), PATIENCE)

@@ -10,7 +10,9 @@ pub(super) const LOG_DIRECTORY: &str = "log";
 /// What Beacon puts before the names of its topics unless told otherwise.
 pub(super) const DEFAULT_PREFIX: &str = "beacon.";
 /// Enough for two workers with two threads each; every partition more costs files and commit time.
-const PARTITIONS: &str = "4";
+pub(super) const PARTITIONS: &str = "4";
+/// A changelog is trimmed to the oldest of so many.
+const KEPT_CHECKPOINTS: &str = "2";
 
 /// What a process does in an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) enum Shape {
 pub(super) struct Place<'a> {
     pub(super) logs: &'a Path,
     pub(super) config: &'a Path,
+    /// Where checkpoints are kept.
+    pub(super) checkpoints: &'a Path,
     pub(super) port: u16,
 }
 
@@ -52,8 +56,22 @@ impl Shape {
         }
     }
 
+    /// Where a role keeps its state; `None`: it has none.
+    pub(super) fn state(&self, role: Role) -> Option<PathBuf> {
+        match (self, role) {
+            (Self::Embedded { storage }, _) => Some(storage.join("state")),
+            (Self::Kafka { .. }, Role::Gateway) => None,
+            (Self::Kafka { states, .. }, Role::Worker(instance)) => Some(states.join(format!("worker-{instance}"))),
+            (Self::Kafka { states, .. }, Role::Notifier) => Some(states.join("notifier")),
+        }
+    }
+
     pub(super) fn launch(&self, role: Role, place: &Place<'_>) -> Launch {
         let listen = format!("127.0.0.1:{}", place.port);
+        // Often and few, so that what is restored in an incident is a checkpoint, and the changelog before it is gone.
+        let url = format!("file://{}", place.checkpoints.display());
+        let checkpoints =
+            ["--checkpoints", &url, "--checkpoints.interval-s", "1", "--checkpoints.keep", KEPT_CHECKPOINTS];
         match self {
             Self::Embedded { storage } => Launch::new("beacon", workspace("beacon"), place.logs)
                 // A broker found in the environment would put it on Kafka.
@@ -65,9 +83,11 @@ impl Shape {
                 .arg("--storage.path")
                 .arg(storage)
                 .args(["--web.listen-address", &listen])
+                .args(checkpoints)
                 .args(["--partitions", PARTITIONS]),
-            Self::Kafka { bootstrap, prefix, states } => {
-                let state = |name: String| states.join(name);
+            Self::Kafka { bootstrap, prefix, .. } => {
+                // Both have one.
+                let state = self.state(role).unwrap_or_default();
                 let launch = match role {
                     Role::Gateway => Launch::new("gateway", workspace("beacon"), place.logs)
                         .arg("gateway")
@@ -77,14 +97,16 @@ impl Shape {
                     Role::Worker(instance) => {
                         Launch::new(format!("worker-{instance}"), workspace("beacon-worker"), place.logs)
                             .arg("--state.dir")
-                            .arg(state(format!("worker-{instance}")))
+                            .arg(state)
+                            .args(checkpoints)
                             .args(["--instance", &instance.to_string(), "--threads", "2"])
                     }
                     Role::Notifier => Launch::new("notifier", workspace("beacon-notifier"), place.logs)
                         .arg("--config.file")
                         .arg(place.config)
                         .arg("--state.dir")
-                        .arg(state("notifier".to_owned()))
+                        .arg(state)
+                        .args(checkpoints)
                         .args(["--instance", "0"]),
                 };
                 launch

@@ -10,8 +10,9 @@ mod ledger;
 mod members;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +24,7 @@ pub use ledger::Ledger;
 pub use members::Role;
 
 use crate::alert::{self, Alert};
+use crate::binaries::workspace;
 use crate::http;
 use crate::kafka::Kafka;
 use crate::ports::free_port;
@@ -105,7 +107,14 @@ impl World {
     }
 
     fn launch(&self, role: Role, port: u16) -> Launch {
-        self.shape.launch(role, &Place { logs: self.directory(), config: &self.config, port })
+        let checkpoints = self.checkpoints();
+        let place = Place { logs: self.directory(), config: &self.config, checkpoints: &checkpoints, port };
+        self.shape.launch(role, &place)
+    }
+
+    /// The folder that checkpoints are kept in; names below it are those of objects.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.directory().join("checkpoints")
     }
 
     /// Base URL of its API.
@@ -210,6 +219,101 @@ impl World {
     #[track_caller]
     pub fn kill9(&mut self, role: Role) {
         self.process(role).kill9();
+    }
+
+    /// Removes the disk that a member keeps its state on, as if its machine had burnt. On the embedded log the log is on
+    /// another one.
+    ///
+    /// # Panics
+    /// When the member runs, or has no state.
+    #[track_caller]
+    pub fn lose_disk(&mut self, role: Role) {
+        assert!(self.process(role).ended().is_some(), "{role:?} runs on the disk that it is to lose");
+        let state = self.shape.state(role).unwrap_or_else(|| panic!("{role:?} keeps no state"));
+        match fs::remove_dir_all(&state) {
+            // On the embedded log all share one.
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("cannot remove {}: {error}", state.display()),
+            _ => {}
+        }
+    }
+
+    /// For each task of an application (its name without prefix), how many checkpoints of it there are.
+    pub fn checkpoints_of(&self, application: &str) -> Vec<usize> {
+        let partitions: u32 = members::PARTITIONS.parse().expect("a number");
+        let histories = self.checkpoints().join(self.name(application));
+        let count = |task: u32| -> usize {
+            let histories = fs::read_dir(&histories).into_iter().flatten().flatten();
+            let manifests = histories.flat_map(|history| {
+                fs::read_dir(history.path().join(format!("task-{task}/manifests"))).into_iter().flatten().flatten()
+            });
+            manifests.filter(|entry| !entry.file_name().to_string_lossy().contains(".part")).count()
+        };
+        (0..partitions).map(count).collect()
+    }
+
+    /// Where each partition of a topic (its name without prefix) begins.
+    ///
+    /// # Panics
+    /// On the embedded log while its process runs.
+    #[track_caller]
+    pub fn starts_of(&mut self, topic: &str) -> Vec<u64> {
+        let name = self.name(topic);
+        let starts = match &self.shape {
+            Shape::Kafka { bootstrap, .. } => topic::starts_kafka(bootstrap, &name),
+            Shape::Embedded { storage } => {
+                let log = EmbeddedLog::open(storage.join(members::LOG_DIRECTORY))
+                    .unwrap_or_else(|error| panic!("the log must be free: {error}"));
+                topic::starts_log(log.as_ref(), &name)
+            }
+        };
+        starts.unwrap_or_else(|error| panic!("cannot look at {name}: {error:#}"))
+    }
+
+    /// Runs `beacon app` on this installation's log, with these arguments. On the embedded log its process must be stopped.
+    ///
+    /// # Panics
+    /// When the program is not built.
+    #[track_caller]
+    pub fn app(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(workspace("beacon"));
+        command
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .env_remove("BEACON_TOPIC_PREFIX")
+            .env_remove("BEACON_CHECKPOINTS");
+        command.arg("app").args(arguments);
+        match &self.shape {
+            Shape::Embedded { storage } => command.arg("--data.dir").arg(storage),
+            Shape::Kafka { bootstrap, prefix, .. } => {
+                command.args(["--kafka.bootstrap-servers", bootstrap]).args(["--topic-prefix", prefix])
+            }
+        };
+        command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"))
+    }
+
+    /// The folder of its checkpoints as the flag `--checkpoints` takes it.
+    pub fn checkpoints_url(&self) -> String {
+        format!("file://{}", self.checkpoints().display())
+    }
+
+    /// SIGTERM to one member; on the embedded log, to the process. Does nothing when it has ended.
+    ///
+    /// # Panics
+    /// As [`World::stop_all`].
+    #[track_caller]
+    pub fn stop(&mut self, role: Role) {
+        let process = self.process(role);
+        if process.ended().is_none() {
+            let status = process.terminate(STOP);
+            assert!(status.success(), "{role:?} ended with {status} on SIGTERM\n{}", process.tail());
+        }
+    }
+
+    /// The full name of a topic or application.
+    fn name(&self, name: &str) -> String {
+        match &self.shape {
+            Shape::Kafka { prefix, .. } => format!("{prefix}{name}"),
+            Shape::Embedded { .. } => format!("{}{name}", members::DEFAULT_PREFIX),
+        }
     }
 
     /// The member's process, to freeze it or look at its output.

@@ -5,8 +5,10 @@
 
 mod broker_restart;
 mod calm;
+mod checkpoint_tools;
 mod killed_worker;
 mod lives;
+mod lost_disk;
 mod poison;
 mod power_cut;
 mod receiver_down;
