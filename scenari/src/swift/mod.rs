@@ -100,8 +100,11 @@ impl Swift {
     }
 
     fn wait_ready(&mut self) -> Result<()> {
-        let ready =
-            try_until("Swift to make a container", Duration::from_secs(120), || self.try_make_container("ready"));
+        let ready = try_until("Swift to keep an object", Duration::from_secs(120), || {
+            self.try_put("ready")?;
+            // Another server than those that keep containers, and the last one to start.
+            self.try_put("ready/object")
+        });
         ready.map_err(|error| {
             let words: String = self.processes.iter().map(Process::tail).collect();
             anyhow::anyhow!("{error} (its directory must be on a disk with extended attributes)\n{words}")
@@ -128,16 +131,22 @@ impl Swift {
     /// # Panics
     /// When Swift does not.
     pub fn make_container(&self, name: &str) {
-        self.try_make_container(name).unwrap_or_else(|error| panic!("no container {name}: {error}"));
+        self.try_put(name).unwrap_or_else(|error| panic!("no container {name}: {error}"));
     }
 
-    fn try_make_container(&self, name: &str) -> Result<(), String> {
+    /// Makes a container, or an empty object in one.
+    fn try_put(&self, name: &str) -> Result<(), String> {
         let (storage, token) = log_in(&Self::auth(self.port()))?;
         let url = format!("{storage}/{name}");
         runtime::block_on(async {
             let client = reqwest_client();
-            let answer =
-                client.put(url).header("x-auth-token", token).send().await.map_err(|error| error.to_string())?;
+            let answer = client
+                .put(url)
+                .header("x-auth-token", token)
+                .body("")
+                .send()
+                .await
+                .map_err(|error| error.to_string())?;
             if answer.status().is_success() { Ok(()) } else { Err(answer.status().to_string()) }
         })
     }
