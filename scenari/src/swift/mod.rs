@@ -143,7 +143,7 @@ impl Swift {
             let answer = client
                 .put(url)
                 .header("x-auth-token", token)
-                .body("")
+                .header("content-length", "0")
                 .send()
                 .await
                 .map_err(|error| error.to_string())?;
