@@ -51,7 +51,7 @@ impl AppWatch {
         }
         let left = |phase| {
             let restores = self.restores().into_iter().filter(|restore| restore.phase == phase);
-            restores.map(|restore| restore.left() as f64).sum()
+            restores.map(|restore| restore.left()).sum::<u64>() as f64
         };
         samples.extend([
             Sample::number(&catalogue::RESTORE_REMAINING_RECORDS, labels.clone(), left(RestorePhase::Changelog)),
@@ -100,16 +100,28 @@ mod tests {
     use super::*;
     use crate::metrics::SampleValue;
 
-    #[test]
-    fn lag_is_told_to_the_end_and_to_the_stable_end() {
-        let watch = AppWatch {
+    fn watch() -> AppWatch {
+        AppWatch {
             application: "a".into(),
             instance: "0".into(),
             threads: 1,
             shared: Arc::default(),
             memory: StoreMemory::of_this_process(),
             has_checkpoints: false,
-        };
+        }
+    }
+
+    #[test]
+    fn nothing_to_restore_is_zero_and_not_less() {
+        let left = |sample: &Sample| sample.metric == &catalogue::RESTORE_REMAINING_BYTES;
+        let samples = watch().samples();
+        let sample = samples.iter().find(|sample| left(sample)).expect("always told");
+        assert!(matches!(sample.value, SampleValue::Number(number) if number.is_sign_positive()), "{sample:?}");
+    }
+
+    #[test]
+    fn lag_is_told_to_the_end_and_to_the_stable_end() {
+        let watch = watch();
         let values: Vec<_> = watch
             .lag_of(&TopicPartition::new("t", 3), 10, 12, 20)
             .into_iter()
