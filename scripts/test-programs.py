@@ -19,9 +19,9 @@ import time
 # At the same time. More would only make those that wait for a CPU look like those that hang.
 LANES = 4
 # The ones that take longest, in this order; whatever begins last should be short.
-FIRST = ["incidents", "chaos", "operating", "storage", "simulation", "runtime_kafka", "log_contract_kafka", "runtime_embedded", "beacon_core"]
+FIRST = ["incidents", "chaos", "storage", "simulation", "runtime_kafka", "log_contract_kafka", "runtime_embedded", "beacon_core"]
 # They break their broker, so they start their own unless the caller has one.
-OWN_KAFKA = {"incidents", "chaos", "operating", "storage"}
+OWN_KAFKA = {"incidents", "chaos"}
 # Runs of one program that are worth a lane each: what to call them, and their arguments.
 PARTS = {"incidents": [("kafka", ["--skip", "embedded"]), ("embedded", ["embedded"])], "chaos": [("", ["--nocapture"])]}
 
@@ -30,7 +30,6 @@ class Program:
     def __init__(self, message, part, arguments, features):
         self.target = message["target"]["name"]
         self.path = message["executable"]
-        self.directory = str(pathlib.Path(message["target"]["src_path"]).parent)
         manifest = pathlib.Path(message["manifest_path"]).parent
         self.package = manifest.name
         self.directory = str(manifest)
