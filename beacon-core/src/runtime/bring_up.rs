@@ -42,8 +42,8 @@ pub fn bring_up(
         let changelog = task.changelog().clone();
         drop(task);
         let fetched = fetch(log, config, &stores, (topology.application(), partitions, number), changelog)?;
-        let (store, _) = fetched.map_err(|passed_over| lack.refuse(&passed_over))?;
-        task = Task::new(topology, &settings, store)?;
+        let (store, offset) = fetched.map_err(|passed_over| lack.refuse(&passed_over))?;
+        task = restore::over_checkpoint(topology, &settings, store, offset)?;
         plan = restore::plan(&mut task, log.as_ref())?;
     }
     match plan {
@@ -77,13 +77,8 @@ pub fn fetch_checkpoint(
         Ok(fetched) => fetched,
         Err(passed_over) => return Ok(Err(passed_over)),
     };
-    let task = Task::new(topology, &TaskSettings { id: TaskId::Keyed(number), partitions }, store)?;
-    if task.changelog_end() == Some(offset) {
-        return Ok(Ok(offset));
-    }
-    let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
-    Err(StateError::Store(format!("the checkpoint of changelog offset {offset} holds a store of offset {found}"))
-        .into())
+    restore::over_checkpoint(topology, &TaskSettings { id: TaskId::Keyed(number), partitions }, store, offset)?;
+    Ok(Ok(offset))
 }
 
 /// A store of this changelog offset, or why each checkpoint was passed over.

@@ -184,12 +184,7 @@ impl StreamThread {
         let mut begun = None;
         let (mut task, mut passed_over) = match fetched {
             Some(Fetched::Store { store, offset, bytes }) => {
-                let task = Task::new(&self.topology, &settings, store)?;
-                if task.changelog_end() != Some(offset) {
-                    let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
-                    let reason = format!("the checkpoint of changelog offset {offset} holds a store of offset {found}");
-                    return Err(StateError::Store(reason).into());
-                }
+                let task = restore::over_checkpoint(&self.topology, &settings, store, offset)?;
                 Stats::add(&self.shared.stats.checkpoint_restores, 1);
                 Stats::add(&self.shared.stats.restored_bytes, bytes);
                 (task, None)

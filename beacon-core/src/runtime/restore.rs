@@ -8,7 +8,28 @@ use super::environment::Environment;
 use super::progress::{Progress, RestorePhase};
 use crate::log::{Event, Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
 use crate::planted::{self, Planted};
-use crate::task::{Task, TaskError};
+use crate::state::{StateError, Store};
+use crate::task::{Task, TaskError, TaskSettings};
+use crate::topology::Topology;
+
+/// A task over a store that a checkpoint of this changelog offset brought.
+///
+/// # Errors
+/// A store of another offset than its manifest says.
+pub(super) fn over_checkpoint(
+    topology: &Topology,
+    settings: &TaskSettings,
+    store: Box<dyn Store>,
+    offset: Offset,
+) -> Result<Task, TaskError> {
+    let task = Task::new(topology, settings, store)?;
+    if task.changelog_end() == Some(offset) {
+        return Ok(task);
+    }
+    let found = task.changelog_end().map_or("none".to_owned(), |end| end.to_string());
+    let reason = format!("the checkpoint of changelog offset {offset} holds a store of offset {found}");
+    Err(StateError::Store(reason).into())
+}
 
 /// A restore under way.
 pub(super) struct Restore {
