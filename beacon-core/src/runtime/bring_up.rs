@@ -7,6 +7,7 @@ use super::AppConfig;
 use super::checkpointing::{Fetch, Fetched, Wanted};
 use super::environment::{Environment, RealTime};
 use super::progress::Progress;
+use super::removal::Removals;
 use super::restore::{self, Plan};
 use super::stores::{Stores, TaskStores};
 use crate::checkpoint::TaskObjects;
@@ -29,13 +30,13 @@ pub fn bring_up(
 ) -> Result<Task, TaskError> {
     let stores = Stores::new(topology.application(), config);
     let settings = TaskSettings { id: TaskId::Keyed(number), partitions };
-    let open = || Task::new(topology, &settings, stores.open(settings.id)?);
-    let mut task = open()?;
+    let mut removals = Removals::default();
+    let mut task = removals.open(topology, &settings, &stores)?;
     let mut plan = restore::plan(&mut task, log.as_ref())?;
-    if matches!(plan, Plan::Foreign) {
+    if let Plan::Unusable(why) = &plan {
         drop(task);
-        stores.wipe(settings.id)?;
-        task = open()?;
+        removals.remove(settings.id, why, &stores)?;
+        task = removals.open(topology, &settings, &stores)?;
         plan = restore::plan(&mut task, log.as_ref())?;
     }
     if let Plan::Lacking(lack) = &plan {
@@ -49,7 +50,7 @@ pub fn bring_up(
     match plan {
         Plan::Current(end) => task.finish_replay(end)?,
         Plan::Replay(mut replay) => while !replay.go_on(&mut task, Duration::from_secs(1), &RealTime::new())? {},
-        Plan::Foreign => {
+        Plan::Unusable(_) => {
             let reason = "local state cannot be removed, or the newest checkpoint belongs to another changelog";
             return Err(StateError::Store(reason.into()).into());
         }

@@ -34,7 +34,16 @@ pub(crate) trait Environment: Send + Sync {
 pub(crate) trait Background: Send {
     /// Does the next piece. How long to wait before the one after it; `None`: it has ended.
     fn step(&mut self, now: Duration) -> Option<Duration>;
+
+    /// Whether nobody waits for it any more: its next step would only say that it has ended. Asked while it waits, so
+    /// that it does not hold on to anything until its wait is over.
+    fn is_given_up(&self) -> bool {
+        false
+    }
 }
+
+/// How often work that waits is asked whether it is given up.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// The machine's clocks and the operating system's sleep.
 pub(super) struct RealTime {
@@ -65,7 +74,13 @@ impl Environment for RealTime {
         let started = self.started;
         std::thread::Builder::new().name(name).spawn(move || {
             while let Some(wait) = work.step(started.elapsed()) {
-                std::thread::sleep(wait);
+                let until = started.elapsed() + wait;
+                while started.elapsed() < until {
+                    if work.is_given_up() {
+                        return;
+                    }
+                    std::thread::sleep(ASK_EVERY.min(until.saturating_sub(started.elapsed())));
+                }
             }
         })?;
         Ok(())

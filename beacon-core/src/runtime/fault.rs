@@ -58,8 +58,9 @@ impl Blame {
     /// State that could not be read or written, none of it in doubt.
     pub(super) fn state(&self, id: TaskId, source: StateError) -> Fault {
         match source {
-            // A store that could not write has to be opened again before it writes anything.
-            StateError::Full(_) => Fault::Rejoin(format!("task {id}: {source}")),
+            // A store that could not write has to be opened again before it writes anything; one that is damaged is
+            // removed then, and its task restored.
+            StateError::Full(_) | StateError::Damaged(_) => Fault::Rejoin(format!("task {id}: {source}")),
             source => {
                 Fault::Fatal(AppError::State { application: self.application.clone(), task: id.to_string(), source })
             }

@@ -35,14 +35,14 @@ impl DirectoryIntake {
         match lock.try_lock() {
             Ok(()) => Ok(Self { stores, store, directory, lock, begun: AtomicU64::new(0) }),
             Err(TryLockError::WouldBlock) => {
-                Err(StateError::Locked(format!("{}: another restore is still ending", directory.display())))
+                Err(StateError::Restoring(format!("{}: another restore is still ending", directory.display())))
             }
             Err(TryLockError::Error(error)) => Err(file_error(&directory, &error)),
         }
     }
 }
 
-fn file_error(path: &Path, error: &io::Error) -> StateError {
+pub(super) fn file_error(path: &Path, error: &io::Error) -> StateError {
     let text = format!("{}: {error}", path.display());
     if error.kind() == io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
 }

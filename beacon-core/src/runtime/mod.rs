@@ -21,6 +21,7 @@ mod opening;
 mod prepare;
 mod process;
 mod progress;
+mod removal;
 mod restore;
 mod rivalry;
 mod slot;

@@ -113,7 +113,7 @@ impl StreamThread {
         let Some(waiting) = self.waiting.get_mut(&id) else { return Ok(()) };
         let passing = match &error {
             TaskError::Log(error) => is_passing(error),
-            TaskError::State(StateError::Full(_)) => true,
+            TaskError::State(StateError::Full(_) | StateError::Restoring(_)) => true,
             // Another thread or process that has just lost the task may not have noticed yet.
             TaskError::State(StateError::Locked(_)) => now.saturating_sub(waiting.since) < self.config.session_timeout,
             _ => false,
@@ -177,37 +177,44 @@ impl StreamThread {
         let from_checkpoint = matches!(fetched, Some(Fetched::Store { .. }));
         let settings = TaskSettings { id, partitions: self.config.partitions };
         let kept = self.standbys.take(id);
-        let open = || {
-            Stats::add(&self.shared.stats.opened, 1);
-            Task::new(&self.topology, &settings, self.stores.open(id)?)
-        };
         let mut begun = None;
         let (mut task, mut passed_over) = match fetched {
             Some(Fetched::Store { store, offset, bytes }) => {
-                let task = restore::over_checkpoint(&self.topology, &settings, store, offset)?;
-                Stats::add(&self.shared.stats.checkpoint_restores, 1);
-                Stats::add(&self.shared.stats.restored_bytes, bytes);
-                (task, None)
+                match restore::over_checkpoint(&self.topology, &settings, store, offset) {
+                    Ok(task) => {
+                        Stats::add(&self.shared.stats.checkpoint_restores, 1);
+                        Stats::add(&self.shared.stats.restored_bytes, bytes);
+                        (task, None)
+                    }
+                    // Its files are as they were uploaded: asked for again, the same would come.
+                    Err(TaskError::State(StateError::Damaged(reason))) => {
+                        let reason = format!("the newest one was made of a damaged store: {reason}");
+                        (self.open_local(&settings)?, Some(vec![reason]))
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Some(Fetched::Nothing { begins, reasons }) => {
                 begun = Some(begins);
-                (open()?, Some(reasons))
+                (self.open_local(&settings)?, Some(reasons))
             }
-            Some(Fetched::Pending) | None => (kept.map_or_else(open, Ok)?, None),
+            Some(Fetched::Pending) | None => match kept {
+                Some(task) => (task, None),
+                None => (self.open_local(&settings)?, None),
+            },
         };
         let (mut restore, mut awaits_upstream) = (None, false);
         if let TaskId::Keyed(number) = id {
             awaits_upstream = self.topology.hops() > 0;
             let mut plan = restore::plan(&mut task, self.log.as_ref())?;
-            if matches!(plan, Plan::Foreign) {
-                tracing::warn!(task = %id, "local state does not belong to this changelog; removing it");
+            if let Plan::Unusable(why) = &plan {
                 if from_checkpoint {
                     // Asked for again, the same would come.
-                    passed_over = Some(vec!["the newest one belongs to an earlier changelog of this name".to_owned()]);
+                    passed_over = Some(vec![format!("the newest one cannot be used: {why}")]);
                 }
                 drop(task);
-                self.stores.wipe(id)?;
-                task = open()?;
+                self.removals.remove(id, why, self.stores.as_ref())?;
+                task = self.open_local(&settings)?;
                 plan = restore::plan(&mut task, self.log.as_ref())?;
             }
             let wants_checkpoint = match &plan {
@@ -231,7 +238,7 @@ impl StreamThread {
                 (_, passed_over) => match plan {
                     Plan::Current(end) => task.finish_replay(end)?,
                     Plan::Replay(replay) => restore = Some(self.told(id, replay)),
-                    Plan::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+                    Plan::Unusable(_) => return Err(StateError::Store("local state cannot be removed".into()).into()),
                     Plan::Lacking(lack) => {
                         let none = || vec!["the application has no checkpoints".to_owned()];
                         return Err(lack.refuse(&passed_over.unwrap_or_else(none)).into());
@@ -242,6 +249,12 @@ impl StreamThread {
         let last_flush = self.environment.now();
         let slot = Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush };
         Ok(Opened::Slot(Box::new(slot)))
+    }
+
+    /// Opens a task over what the disk holds of it.
+    fn open_local(&mut self, settings: &TaskSettings) -> Result<Task, TaskError> {
+        Stats::add(&self.shared.stats.opened, 1);
+        self.removals.open(&self.topology, settings, self.stores.as_ref())
     }
 
     fn told(&self, id: TaskId, mut replay: Restore) -> Restore {

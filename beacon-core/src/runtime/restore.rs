@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::environment::Environment;
 use super::progress::{Progress, RestorePhase};
+use super::removal::Unusable;
 use crate::log::{Event, Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
 use crate::planted::{self, Planted};
 use crate::state::{StateError, Store};
@@ -48,8 +49,8 @@ pub(super) enum Plan {
     Current(Offset),
     /// The changelog's tail has to be read.
     Replay(Restore),
-    /// The store is ahead of the log: it belongs to another history and must be removed.
-    Foreign,
+    /// The store must be removed.
+    Unusable(Unusable),
     /// The store cannot be brought up to date from the changelog alone.
     Lacking(Lack),
 }
@@ -91,8 +92,8 @@ pub(super) enum Stand {
     Current(Offset),
     /// What lies between these offsets has to be read.
     Behind { from: Offset, end: Offset },
-    /// See [`Plan::Foreign`].
-    Foreign,
+    /// See [`Plan::Unusable`].
+    Unusable(Unusable),
     /// See [`Plan::Lacking`].
     Lacking(Lack),
 }
@@ -102,7 +103,7 @@ pub(super) enum Stand {
 pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
     let (from, end) = match stand(task, log)? {
         Stand::Current(end) => return Ok(Plan::Current(end)),
-        Stand::Foreign => return Ok(Plan::Foreign),
+        Stand::Unusable(why) => return Ok(Plan::Unusable(why)),
         Stand::Lacking(lack) => return Ok(Plan::Lacking(lack)),
         Stand::Behind { from, end } => (from, end),
     };
@@ -116,12 +117,19 @@ pub(super) fn plan(task: &mut Task, log: &dyn Log) -> Result<Plan, TaskError> {
 ///
 /// A topic that was deleted and made again (a reset, a rescale) is another history though offsets may fit.
 pub(super) fn stand(task: &mut Task, log: &dyn Log) -> Result<Stand, TaskError> {
+    match compare(task, log) {
+        Err(TaskError::State(StateError::Damaged(reason))) => Ok(Stand::Unusable(Unusable::Damaged(reason))),
+        stand => stand,
+    }
+}
+
+fn compare(task: &mut Task, log: &dyn Log) -> Result<Stand, TaskError> {
     let changelog = task.changelog().clone();
     if let Some(id) = log.topic_id(&changelog.topic)? {
         match task.history()? {
             Some(known) if known == id => {}
             // Of another making, or of nobody knows which: all the same offsets may fit.
-            _ if task.changelog_end().is_some() => return Ok(Stand::Foreign),
+            _ if task.changelog_end().is_some() => return Ok(Stand::Unusable(Unusable::Foreign)),
             _ => task.note_history(&id)?,
         }
     }
@@ -130,10 +138,10 @@ pub(super) fn stand(task: &mut Task, log: &dyn Log) -> Result<Stand, TaskError> 
         if planted::is_in(Planted::StableOffsetRestore) { Isolation::Committed } else { Isolation::Uncommitted };
     let range = log.offsets(&changelog, isolation)?;
     let from = match task.changelog_end() {
-        Some(end) if end > range.end => return Ok(Stand::Foreign),
+        Some(end) if end > range.end => return Ok(Stand::Unusable(Unusable::Foreign)),
         Some(end) if end >= range.start => end,
         // State without the offset it is of: half of a store.
-        None if !task.is_blank()? => return Ok(Stand::Foreign),
+        None if !task.is_blank()? => return Ok(Stand::Unusable(Unusable::Foreign)),
         None if range.start == 0 => 0,
         local => return Ok(Stand::Lacking(Lack { changelog, local, start: range.start })),
     };

@@ -235,12 +235,11 @@ impl StreamThread {
         let settings = TaskSettings { id, partitions: self.config.partitions };
         let (mut task, arrived) = match self.standbys.fetching.remove(&id) {
             None => {
-                let store = match self.stores.open(id) {
+                match self.removals.open(&self.topology, &settings, self.stores.as_ref()) {
                     // Another thread has just lost it and not noticed yet.
-                    Err(StateError::Locked(_)) => return Ok(()),
-                    store => store?,
-                };
-                (Task::new(&self.topology, &settings, store)?, false)
+                    Err(TaskError::State(StateError::Locked(_))) => return Ok(()),
+                    task => (task?, false),
+                }
             }
             Some(fetch) => match fetch.outcome()? {
                 Fetched::Pending => {
@@ -261,16 +260,15 @@ impl StreamThread {
             },
         };
         let mut stand = restore::stand(&mut task, self.log.as_ref())?;
-        if matches!(stand, Stand::Foreign) {
-            tracing::warn!(task = %id, "local state does not belong to this changelog; removing it");
+        if let Stand::Unusable(why) = &stand {
             drop(task);
-            self.stores.wipe(id)?;
+            self.removals.remove(id, why, self.stores.as_ref())?;
             if arrived {
                 // Asked for again, the same would come.
                 self.standbys.put_off.insert(id, now + RETRY);
                 return Ok(());
             }
-            task = Task::new(&self.topology, &settings, self.stores.open(id)?)?;
+            task = self.removals.open(&self.topology, &settings, self.stores.as_ref())?;
             stand = restore::stand(&mut task, self.log.as_ref())?;
         }
         match stand {
@@ -278,11 +276,14 @@ impl StreamThread {
                 let changelog = task.changelog().clone();
                 // Its directory is about to be replaced.
                 drop(task);
-                let fetch = self.fetch(number, changelog)?;
+                let fetch = match self.fetch(number, changelog) {
+                    Err(TaskError::State(StateError::Restoring(_))) => return Ok(()),
+                    fetch => fetch?,
+                };
                 self.standbys.fetching.insert(id, fetch);
             }
             Stand::Lacking(lack) => return Err(lack.refuse(&[]).into()),
-            Stand::Foreign => return Err(StateError::Store("local state cannot be removed".into()).into()),
+            Stand::Unusable(_) => return Err(StateError::Store("local state cannot be removed".into()).into()),
             Stand::Current(_) | Stand::Behind { .. } => {
                 self.standbys.kept.insert(id, Kept { task, parked: false, warm: false, last_flush: now });
             }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::intake::DirectoryIntake;
+#[cfg(feature = "rocksdb")]
+use super::intake::file_error;
 use super::{AppConfig, StateLocation};
 use crate::state::{Intake, MemoryIntake, MemoryStore, StateError, Store};
 use crate::task::TaskId;
@@ -51,7 +53,7 @@ impl Stores {
 
     #[cfg(feature = "rocksdb")]
     pub(super) fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
-        std::fs::create_dir_all(path).map_err(|error| StateError::Store(format!("{}: {error}", path.display())))?;
+        std::fs::create_dir_all(path).map_err(|error| file_error(path, &error))?;
         Ok(Box::new(crate::state::rocks::RocksStore::open(path, self.memory.rocks())?))
     }
 

@@ -17,6 +17,7 @@ use super::environment::Environment;
 use super::fault::{Blame, Fault, is_passing, panic_text};
 use super::link::Link;
 use super::opening::Waiting;
+use super::removal::Removals;
 use super::rivalry::{Fenced, Fences};
 use super::slot::Slot;
 use super::standby::Standbys;
@@ -67,6 +68,7 @@ pub(super) struct StreamThread {
     pub(super) upstream: Option<Upstream>,
     /// Tasks kept open that are not this thread's, or not now.
     pub(super) standbys: Standbys,
+    pub(super) removals: Removals,
     pub(super) calls: Option<Calls>,
     pub(super) checkpointing: Option<Checkpointing>,
     pub(super) trimming: Trimming,
@@ -111,6 +113,7 @@ impl StreamThread {
             waiting: BTreeMap::new(),
             upstream: None,
             standbys: Standbys::default(),
+            removals: Removals::default(),
             fences: Fences::default(),
             calls: None,
             trimming: Trimming::default(),

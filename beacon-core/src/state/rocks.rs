@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager,
-    WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, ErrorKind, IteratorMode, Options, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
 use super::{Change, Checksum, Entry, Snapshot, StateError, Store, StoreFile};
@@ -81,8 +81,9 @@ impl RocksStore {
     /// Opens the store in `path`, making the directory when it is missing.
     ///
     /// # Errors
-    /// [`StateError::Locked`] when another process has it; [`StateError::Store`] with the path otherwise. State is
-    /// safe in the changelog: a damaged directory may be removed and is then restored.
+    /// [`StateError::Locked`] when another process has it, [`StateError::Full`] when there is no room,
+    /// [`StateError::Damaged`] when its files are not what was written, now or when it was read before;
+    /// [`StateError::Store`] otherwise; all with the path.
     pub fn open(path: &Path, memory: &RocksMemory) -> Result<Self, StateError> {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&memory.cache);
@@ -104,6 +105,9 @@ impl RocksStore {
         options.set_max_background_jobs(2);
         options.set_level_compaction_dynamic_level_bytes(true);
         remove_old_snapshots(path)?;
+        if let Some(reason) = known_damage(path)? {
+            return Err(StateError::Damaged(reason));
+        }
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
@@ -111,7 +115,11 @@ impl RocksStore {
     }
 
     fn error(&self, error: &rocksdb::Error) -> StateError {
-        store_error(&self.path, error)
+        let error = store_error(&self.path, error);
+        if let StateError::Damaged(reason) = &error {
+            note_damage(&self.path, reason);
+        }
+        error
     }
 }
 
@@ -122,9 +130,49 @@ fn store_error(path: &Path, error: &rocksdb::Error) -> StateError {
         StateError::Full(text)
     } else if message.contains("While lock file") || message.contains("lock hold by current process") {
         StateError::Locked(format!("{text}; stop the other process or give this one a state directory of its own"))
+    } else if error.kind() == ErrorKind::Corruption || message.contains("No such file or directory") {
+        StateError::Damaged(text)
+    } else if error.kind() == ErrorKind::IOError {
+        StateError::Store(format!(
+            "{text}; what was committed is safe in the log: with a state directory on another disk it is restored"
+        ))
     } else {
         StateError::Store(text)
     }
+}
+
+/// A file beside the store's own that says why the store is damaged. Damage may show to one read in a thousand; who opens
+/// the store next shall know at once.
+const DAMAGED: &str = "DAMAGED";
+
+fn note_damage(path: &Path, reason: &str) {
+    let note = path.join(DAMAGED);
+    if let Err(error) = std::fs::write(&note, reason) {
+        tracing::warn!(path = %note.display(), %error, "damage of a store cannot be noted; it will be met again");
+    }
+}
+
+/// Damage that RocksDB would not tell when it opens the directory.
+fn known_damage(path: &Path) -> Result<Option<String>, StateError> {
+    let note = path.join(DAMAGED);
+    match std::fs::read(&note) {
+        Ok(reason) => return Ok(Some(String::from_utf8_lossy(&reason).into_owned())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&note, &error)),
+        Err(_) => {}
+    }
+    let (mut has_current, mut has_tables) = (false, false);
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error(path, &error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| file_error(path, &error))?.file_name();
+        has_current |= name == "CURRENT";
+        has_tables |= Path::new(&name).extension().is_some_and(|extension| extension == "sst");
+    }
+    // RocksDB would begin an empty store in the middle of the old one's tables.
+    Ok((has_tables && !has_current).then(|| format!("{}: there are tables, but no CURRENT", path.display())))
 }
 
 impl Store for RocksStore {

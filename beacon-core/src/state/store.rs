@@ -18,12 +18,20 @@ pub enum StateError {
     /// The disk or the store's files failed; the message names the path.
     #[error("state store: {0}")]
     Store(String),
+    /// Files of the store are missing or hold other bytes than were written, so nothing in it can be trusted. The message
+    /// names the path. The state is in the changelog and its checkpoints: with the directory removed, it is restored.
+    #[error("state store is damaged: {0}")]
+    Damaged(String),
     /// No room left on the device; free space and the task goes on from the log.
     #[error("state store: no space left on device: {0}")]
     Full(String),
     /// Another process has the task's directory open.
     #[error("state directory is in use: {0}")]
     Locked(String),
+    /// An earlier restore of the task, given up in the middle of a call of the object storage, has not let go of its files
+    /// yet; it soon will.
+    #[error("restored files are in use: {0}")]
+    Restoring(String),
     /// Stored bytes are not of the type the program reads now.
     #[error("state `{store}`: {source}")]
     Codec {

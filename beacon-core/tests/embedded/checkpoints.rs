@@ -5,107 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::checkpoint::storage::FolderStore;
-use beacon_core::checkpoint::{
-    CheckpointConfig, MemoryObjectStore, ObjectErrorKind, ObjectFault, ObjectName, ObjectStore, Operation, TaskObjects,
-};
+use beacon_core::checkpoint::{ObjectErrorKind, ObjectFault, ObjectStore, Operation};
 use beacon_core::log::embedded::EmbeddedLog;
-use beacon_core::log::{Isolation, TopicPartition};
-use beacon_core::runtime::{App, AppConfig, RestorePhase, StateLocation};
+use beacon_core::runtime::{App, RestorePhase, StateLocation};
 
 use super::rig::{PACE, Rig};
 use crate::support::children::{Other, say};
 use crate::support::counting::{Counting, PARTITIONS};
-use crate::support::{chance, count, state_on_disk, wait_until};
+use crate::support::kept::{
+    Kept, Spoilt, a_changelog_trimmed_past_every_checkpoint_is_refused,
+    a_spoilt_newest_checkpoint_falls_back_along_the_chain, checkpoints,
+};
+use crate::support::{chance, state_on_disk, wait_until};
 
-fn checkpoints(store: Arc<dyn ObjectStore>) -> CheckpointConfig {
-    let mut config = CheckpointConfig::new(store);
-    config.interval = Duration::from_millis(40);
-    config.keep = 2;
-    config.minimum_age = Duration::ZERO;
-    config
-}
-
-/// A job with checkpoints in memory.
-struct Kept {
-    rig: Rig,
-    job: Counting,
-    store: Arc<MemoryObjectStore>,
-    /// Between two pieces of input.
-    pace: Duration,
-}
-
-impl Kept {
-    fn new(name: &str) -> Self {
-        Self::paced(name, 60, PACE)
-    }
-
-    fn paced(name: &str, words: u64, pace: Duration) -> Self {
-        let kept = Self { rig: Rig::new(), job: Counting::new(name, words), store: Arc::default(), pace };
-        kept.job.make_topics(kept.rig.log.as_ref());
-        kept
-    }
-
-    fn config(&self) -> AppConfig {
-        let mut config = self.rig.on_disk(self.job.config("0"));
-        config.checkpoints = Some(checkpoints(Arc::clone(&self.store) as _));
-        config
-    }
-
-    fn start(&self) -> App {
-        self.rig.start(self.job.topology(&Arc::default()), self.config())
-    }
-
-    fn task(&self, task: u32) -> TaskObjects {
-        let changelog = format!("{}-changelog", self.job.application());
-        let history = self.rig.log.topic_id(&changelog).expect("asked");
-        TaskObjects { application: self.job.application(), task, history }
-    }
-
-    /// Where the changelog of each task begins.
-    fn starts(&self) -> Vec<u64> {
-        let start = |number| {
-            let at = TopicPartition::new(format!("{}-changelog", self.job.application()), number);
-            self.rig.log.offsets(&at, Isolation::Uncommitted).expect("offsets").start
-        };
-        (0..PARTITIONS).map(start).collect()
-    }
-
-    /// Half of the input, until every changelog was trimmed; then the process is gone, and its disk with it.
-    fn run_until_trimmed_and_lose_the_disk(&self) {
-        let app = self.start();
-        let half = self.job.records() / 2;
-        self.job.feed(self.rig.log.as_ref(), half, PACE);
-        wait_until("half is counted", || count(self.rig.log.as_ref(), &self.job.output()) as u64 >= half);
-        let mut fed = half;
-        wait_until("every changelog is trimmed", || {
-            fed = (fed + 10).min(self.job.records() * 3 / 4);
-            self.job.feed(self.rig.log.as_ref(), fed, self.pace);
-            self.starts().iter().all(|start| *start > 0)
-        });
-        app.stop().expect("stopped");
-        std::fs::remove_dir_all(self.rig.state("0")).expect("it is there");
-    }
-
-    fn manifests(&self, task: u32) -> Vec<String> {
-        let names = self.store.list(&self.task(task).prefix()).expect("listed");
-        let is_manifest = |name: &String| matches!(self.task(task).parse(name), Some(ObjectName::Manifest(_)));
-        names.into_iter().map(|object| object.name).filter(is_manifest).collect()
-    }
-
-    /// Feeds the rest, and checks outputs and the state on disk against a run in which nothing went wrong.
-    fn finish(&self, app: App) {
-        self.job.feed_all(self.rig.log.as_ref());
-        self.rig.wait_complete(&self.job);
-        app.stop().expect("stopped");
-        self.job.check_outputs(self.rig.log.as_ref());
-        let disk = state_on_disk(&self.rig.state("0"), &self.job.application(), PARTITIONS);
-        assert!(disk == self.job.calm_run().1, "the state on disk differs");
-    }
+/// The job on a log of its own.
+fn kept(name: &str) -> (Rig, Kept) {
+    let rig = Rig::new();
+    let kept = rig.kept(name, 60);
+    (rig, kept)
 }
 
 #[test]
 fn state_is_exact_after_checkpoint_trim_and_a_lost_disk() {
-    let kept = Kept::new("lost");
+    let (_rig, kept) = kept("lost");
     kept.run_until_trimmed_and_lose_the_disk();
     let app = kept.start();
     wait_until("all tasks run", || app.stats().tasks == u64::from(PARTITIONS));
@@ -119,9 +41,9 @@ fn state_is_exact_after_checkpoint_trim_and_a_lost_disk() {
 
 #[test]
 fn a_disk_that_is_there_needs_no_checkpoint() {
-    let kept = Kept::new("there");
+    let (_rig, kept) = kept("there");
     let app = kept.start();
-    kept.job.feed(kept.rig.log.as_ref(), kept.job.records() / 2, PACE);
+    kept.job.feed(kept.log.as_ref(), kept.job.records() / 2, PACE);
     wait_until("there are checkpoints", || app.stats().checkpoints >= u64::from(PARTITIONS));
     app.stop().expect("stopped");
     let app = kept.start();
@@ -132,68 +54,23 @@ fn a_disk_that_is_there_needs_no_checkpoint() {
 
 #[test]
 fn damage_of_the_newest_checkpoint_falls_back_along_the_chain() {
-    for damage in ["manifest", "file", "missing"] {
-        let kept = Kept::new(&format!("damaged-{damage}"));
-        kept.run_until_trimmed_and_lose_the_disk();
-        for task in 0..PARTITIONS {
-            let newest = kept.manifests(task).pop().expect("there are some");
-            if damage == "manifest" {
-                assert!(kept.store.damage(&newest, |bytes| bytes.truncate(bytes.len() / 2)));
-                continue;
-            }
-            let files = |name: &str| {
-                let bytes = kept.store.get(name).expect("read");
-                beacon_core::checkpoint::Manifest::decode(&bytes).expect("a manifest").files
-            };
-            let older = files(&kept.manifests(task)[kept.manifests(task).len() - 2]);
-            let only_newest =
-                files(&newest).into_iter().find(|file| older.iter().all(|old| old.checksum != file.checksum));
-            let object =
-                kept.task(task).file(&only_newest.expect("a checkpoint of a changed store has files of its own"));
-            if damage == "file" {
-                // Of the right size: shows only when it is read.
-                assert!(kept.store.damage(&object, |bytes| bytes[0] ^= 1));
-            } else {
-                kept.store.delete(&object).expect("deleted");
-            }
-        }
-        let app = kept.start();
-        let mut last = app.stats();
-        wait_until("all tasks run or it ended", || {
-            last = app.stats();
-            last.tasks == u64::from(PARTITIONS) || app.status() == beacon_core::runtime::AppStatus::Stopped
-        });
-        if app.status() == beacon_core::runtime::AppStatus::Stopped {
-            panic!("{damage}: {:?}", app.wait());
-        }
-        assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS), "{damage}");
-        kept.finish(app);
+    for spoilt in [Spoilt::Manifest, Spoilt::File, Spoilt::Missing] {
+        let (_rig, kept) = kept(&format!("damaged-{spoilt:?}"));
+        a_spoilt_newest_checkpoint_falls_back_along_the_chain(&kept, spoilt);
     }
 }
 
 #[test]
 fn a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out() {
-    let kept = Kept::new("refused");
-    kept.run_until_trimmed_and_lose_the_disk();
-    let newest = kept.manifests(0);
-    for name in &newest {
-        kept.store.damage(name, |bytes| bytes[20] ^= 1);
-    }
-    let error = kept.start().wait().expect_err("refused");
-    let text = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ");
-    for part in ["begins at offset", "this disk holds nothing", &newest[0], "damaged", "reset the application"] {
-        assert!(text.contains(part), "`{part}` is missing in: {text}");
-    }
+    let (_rig, kept) = kept("refused");
+    a_changelog_trimmed_past_every_checkpoint_is_refused(&kept);
 }
 
 #[test]
 fn an_application_without_checkpoints_is_told_so() {
-    let kept = Kept::new("without");
+    let (rig, kept) = kept("without");
     kept.run_until_trimmed_and_lose_the_disk();
-    let app = kept.rig.count(&kept.job, "0", &Arc::default());
+    let app = rig.count(&kept.job, "0", &Arc::default());
     let error = app.wait().expect_err("refused");
     let text = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
     assert!(text.contains("no checkpoints"), "{text}");
@@ -202,7 +79,9 @@ fn an_application_without_checkpoints_is_told_so() {
 #[test]
 fn storage_that_fails_costs_no_commit_and_no_state() {
     // Retries take their time: input has to go on meanwhile, for there to be more to checkpoint.
-    let kept = Kept::paced("failing", 240, Duration::from_millis(500));
+    let rig = Rig::new();
+    let mut kept = rig.kept("failing", 240);
+    kept.pace = Duration::from_millis(500);
     let mut number = 0_u64;
     kept.store.set_faults(move |operation, _| {
         number += 1;
@@ -223,23 +102,21 @@ fn storage_that_fails_costs_no_commit_and_no_state() {
 
 #[test]
 fn storage_that_is_away_stops_nothing() {
-    let kept = Kept::new("away");
+    let (rig, kept) = kept("away");
     kept.store.set_faults(|_, _| Some(ObjectFault::Fail(ObjectErrorKind::Retriable)));
-    let mut config = kept.config();
-    config.state = StateLocation::Directory(kept.rig.state("0"));
-    let app = kept.rig.start(kept.job.topology(&Arc::default()), config);
-    kept.job.feed_all(kept.rig.log.as_ref());
-    kept.rig.wait_complete(&kept.job);
+    let app = kept.start();
+    kept.job.feed_all(kept.log.as_ref());
+    rig.wait_complete(&kept.job);
     wait_until("uploads fail", || app.stats().checkpoint_failures > 0);
     assert_eq!((app.stats().checkpoints, app.stats().aborts), (0, 0));
     app.stop().expect("stopped");
-    kept.job.check(kept.rig.log.as_ref());
+    kept.job.check(kept.log.as_ref());
     assert_eq!(kept.starts().iter().max(), Some(&0), "nothing is trimmed without a checkpoint");
 }
 
 #[test]
 fn one_task_restores_while_the_others_work() {
-    let kept = Kept::new("meanwhile");
+    let (_rig, kept) = kept("meanwhile");
     kept.run_until_trimmed_and_lose_the_disk();
     let slow = kept.task(0).prefix();
     kept.store.set_faults(move |operation, name| {
@@ -254,7 +131,7 @@ fn one_task_restores_while_the_others_work() {
     assert!(progress[0].total > 0 && progress[0].left() > 0, "{progress:?}");
     assert_eq!(app.stats().restoring, 1);
     let before = app.stats().records;
-    kept.job.feed_all(kept.rig.log.as_ref());
+    kept.job.feed_all(kept.log.as_ref());
     wait_until("the others count", || app.stats().records > before);
     kept.store.clear_faults();
     kept.finish(app);

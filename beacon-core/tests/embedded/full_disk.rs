@@ -1,7 +1,7 @@
 //! A disk of state without room: said, lost nothing, and on again by itself.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use beacon_core::checkpoint::CheckpointConfig;
@@ -11,6 +11,8 @@ use beacon_core::runtime::{AppConfig, AppStatus, StateLocation};
 use super::rig::{PACE, Rig};
 use crate::support::counting::{Counting, PARTITIONS};
 use crate::support::small_disk::SmallDisk;
+use crate::support::told::{listen, told};
+use crate::support::watched::Watched;
 use crate::support::{state_on_disk, wait_until};
 
 /// State on the small disk, flushed so often that it soon meets the disk's end.
@@ -54,6 +56,31 @@ fn a_job_that_starts_on_a_full_disk_waits_for_room() {
     rig.wait_complete(&job);
     app.stop().expect("stopped in good order");
     job.check(rig.log.as_ref());
+}
+
+#[test]
+fn a_restore_that_fills_the_disk_waits_for_room_and_names_the_path() {
+    listen();
+    let (rig, disk) = (Rig::new(), Arc::new(SmallDisk::mount()));
+    let mut kept = rig.kept("restore-fills", 60);
+    kept.run_until_trimmed_and_lose_the_disk();
+    kept.state = disk.path.join("state");
+    let storage = {
+        // Full from the first file on.
+        let (fills, disk) = (Once::new(), Arc::clone(&disk));
+        Watched::over(&kept.store, move |_| {
+            fills.call_once(|| fs::rename(disk.fill_but(0), disk.path.join("filler")).expect("renamed"));
+            true
+        })
+    };
+    let app = kept.start_with(kept.config_with(storage));
+    let path = disk.path.to_str().expect("text").to_owned();
+    wait_until("the full disk is met", || !told(&["no space left", &path, ".restoring"]).is_empty());
+    assert_eq!((app.status(), app.stats().tasks), (AppStatus::Running, 0), "it waits for room");
+    fs::remove_file(disk.path.join("filler")).expect("removed");
+    let app = kept.wait_running(app);
+    assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS));
+    kept.finish(app);
 }
 
 #[test]

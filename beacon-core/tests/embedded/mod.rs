@@ -3,6 +3,7 @@
 mod backlog;
 mod calls;
 mod checkpoints;
+mod damage;
 mod errors;
 mod faults;
 mod full_disk;
@@ -11,5 +12,7 @@ mod memory;
 mod operators;
 mod rebalance;
 mod rescale;
+mod restores;
 mod rig;
+mod storage_trouble;
 mod trimming;

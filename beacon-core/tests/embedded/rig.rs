@@ -10,6 +10,7 @@ use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_core::topology::Topology;
 
 use crate::support::counting::{Counting, Mood, PARTITIONS};
+use crate::support::kept::Kept;
 use crate::support::{state_on_disk, wait_until};
 
 pub struct Rig {
@@ -41,6 +42,11 @@ impl Rig {
 
     pub fn count(&self, job: &Counting, instance: &str, mood: &Arc<Mood>) -> App {
         self.start(job.topology(mood), self.on_disk(job.config(instance)))
+    }
+
+    /// The counting job with checkpoints; its disk is that of instance 0.
+    pub fn kept(&self, name: &str, words: u64) -> Kept {
+        Kept::new(Arc::clone(&self.log), self.state("0"), name, words)
     }
 
     pub fn wait_complete(&self, job: &Counting) {

@@ -4,10 +4,15 @@
 
 pub mod children;
 pub mod counting;
+pub mod damage;
 pub mod faulty;
+#[cfg(feature = "rocksdb")]
+pub mod kept;
 pub mod scaling;
 pub mod small_disk;
+pub mod told;
 pub mod watchdog;
+pub mod watched;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};

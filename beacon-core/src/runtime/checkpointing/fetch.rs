@@ -144,7 +144,16 @@ impl Fetch {
         match std::mem::take(&mut state.stage) {
             Stage::Whole(offset) => {
                 let bytes = self.shared.progress.total();
-                Ok(Fetched::Store { store: self.shared.intake.settle()?, offset, bytes })
+                match self.shared.intake.settle() {
+                    Ok(store) => Ok(Fetched::Store { store, offset, bytes }),
+                    // Every byte is as it was uploaded: it was damaged then.
+                    Err(StateError::Damaged(reason)) => {
+                        let manifest = self.shared.objects.manifest(offset);
+                        let reasons = vec![format!("{manifest} was made of a damaged store: {reason}")];
+                        Ok(Fetched::Nothing { begins: state.begins, reasons })
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             Stage::Nothing(why) => {
                 let mut reasons: Vec<_> = state.passed_over.iter().map(ToString::to_string).collect();
@@ -374,6 +383,10 @@ impl Worker {
 }
 
 impl Background for Worker {
+    fn is_given_up(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Acquire)
+    }
+
     fn step(&mut self, _: Duration) -> Option<Duration> {
         if self.shared.abandoned.load(Ordering::Acquire) {
             return None;

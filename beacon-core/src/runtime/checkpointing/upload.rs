@@ -239,6 +239,10 @@ impl Parts {
 }
 
 impl Background for Upload {
+    fn is_given_up(&self) -> bool {
+        self.under_way.is_abandoned()
+    }
+
     fn step(&mut self, now: Duration) -> Option<Duration> {
         if self.under_way.is_abandoned() {
             return None;
