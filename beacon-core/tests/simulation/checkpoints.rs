@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use beacon_core::checkpoint::{CheckpointConfig, MemoryObjectStore};
 use beacon_core::log::TopicPartition;
-use beacon_core::testing::simulation::{Compared, Faults, Simulation};
+use beacon_core::testing::simulation::{Compared, Fault, Faults, Simulation};
 
-use crate::asked_for;
 use crate::job::{PARTITIONS, shop, topology};
+use crate::{asked_for, tell};
 
 /// Seeds of a run without `BEACON_SEEDS`.
 const SEEDS: u64 = 400;
 
-fn kept(faults: Faults) -> Simulation {
+pub fn kept(faults: Faults) -> Simulation {
     shop(faults).compared(Compared::Outputs).configure(|config| {
         let mut checkpoints = CheckpointConfig::new(Arc::new(MemoryObjectStore::new()));
         checkpoints.interval = Duration::from_millis(800);
@@ -39,10 +39,12 @@ fn every_seed_ends_as_a_calm_run_does_when_changelogs_are_trimmed_and_disks_are_
         Ok(())
     });
     let summary = simulation.run().unwrap_or_else(|failure| panic!("{failure}"));
-    println!("simulation with checkpoints: {summary}; {} changelogs trimmed", trimmed.get());
+    let trims = trimmed.get();
+    tell(&format!("simulation with checkpoints: seeds {start}..{end}: {summary}; {trims} changelogs trimmed"));
     // One seed alone may trim nothing; of many, most do.
     let changelogs = (end - start) * u64::from(PARTITIONS);
-    assert!(u64::from(trimmed.get()) * 8 > changelogs || end - start < 20, "{} of {changelogs} trimmed", trimmed.get());
+    assert!(u64::from(trims) * 8 > changelogs || end - start < 20, "{trims} of {changelogs} trimmed");
+    assert!(summary.checkpoint_restores > (end - start) / 4 || end - start < 20, "{summary}");
 }
 
 #[test]
@@ -59,5 +61,16 @@ fn standby_copies_begin_from_checkpoints_and_change_nothing_that_comes_out() {
     let (start, end) = asked_for(SEEDS / 2);
     let simulation = kept(Faults::all()).seeds(start..end).configure(|config| config.standbys = 2);
     let summary = simulation.run().unwrap_or_else(|failure| panic!("{failure}"));
-    println!("simulation with checkpoints and standby copies: {summary}");
+    tell(&format!("simulation with checkpoints and standby copies: seeds {start}..{end}: {summary}"));
+    assert!(summary.checkpoint_restores > 0 || end - start < 20, "{summary}");
+}
+
+#[test]
+fn storage_alone_in_trouble_changes_nothing_that_comes_out() {
+    let troubles = [Fault::FailedStorageCall, Fault::StorageAway, Fault::SlowStorage, Fault::DamagedManifest];
+    // Disks have to be lost for anything to be asked of the storage.
+    let faults = Faults::only(troubles.into_iter().chain([Fault::Blackout, Fault::LostDisk]));
+    let summary = kept(faults).seeds(0..100).run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(summary.checkpoint_restores > 0, "{summary}");
+    assert!(troubles.iter().all(|trouble| summary.faults.contains_key(trouble)), "{summary}");
 }

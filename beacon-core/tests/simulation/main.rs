@@ -35,6 +35,11 @@ fn seeds(lane: u64) -> std::ops::Range<u64> {
     (start + lane * each).min(end)..(start + (lane + 1) * each).min(end)
 }
 
+/// Not `println!`, which the test harness keeps to itself when all is well: CI shall show the counts.
+fn tell(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
+}
+
 fn run(lane: u64) -> Summary {
     let seeds = seeds(lane);
     let started = Instant::now();
@@ -44,9 +49,7 @@ fn run(lane: u64) -> Summary {
     };
     let seconds = started.elapsed().as_secs_f64();
     let rate = summary.steps as f64 / seconds;
-    // Not `println!`, which the test harness keeps to itself when all is well: CI shall show the count.
-    writeln!(std::io::stderr(), "simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s")
-        .expect("standard error takes a line");
+    tell(&format!("simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s"));
     assert_eq!(summary.seeds, seeds.end - seeds.start);
     summary
 }
@@ -74,7 +77,7 @@ fn one_seed_is_one_course_of_events_to_the_byte() {
 
 #[test]
 fn every_kind_of_fault_happens() {
-    let summary = job::shop(Faults::all()).seeds(0..60).run().unwrap_or_else(|failure| panic!("{failure}"));
+    let summary = checkpoints::kept(Faults::all()).seeds(0..60).run().unwrap_or_else(|failure| panic!("{failure}"));
     let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !summary.faults.contains_key(fault)).collect();
     assert!(missing.is_empty(), "{missing:?} never happened: {summary}");
 }

@@ -13,8 +13,8 @@ use beacon_core::testing::simulation::{Compared, Fault, Faults, Simulation};
 use beacon_core::timer_tags;
 use beacon_core::topology::{Changed, Sessions, Topic, Topology, TopologyBuilder, Windows};
 
-use crate::asked_for;
 use crate::job::{PARTITIONS, topic};
+use crate::{asked_for, tell};
 
 /// Seeds of a run without `BEACON_SEEDS`.
 const SEEDS: u64 = 300;
@@ -158,6 +158,6 @@ fn windows_lists_and_maps_say_under_every_fault_what_they_say_without_any() {
             if sums > 30 && sessions >= 5 { Ok(()) } else { Err(format!("{sums} sums, {sessions} sessions")) }
         });
     let summary = plant.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
-    println!("simulation of windows, lists and maps: {summary}");
+    tell(&format!("simulation of windows, lists and maps: seeds {start}..{end}: {summary}"));
     assert!(end - start < 20 || summary.faults.contains_key(&Fault::Crash), "{summary}");
 }

@@ -130,6 +130,7 @@ impl Intake for SimulatedIntake {
                 return Err(StateError::Locked(format!("simulated directory of task {}", self.task)));
             }
             *directory = Directory { flushed, ..Directory::default() };
+            world.checkpoint_restores += 1;
         }
         SimulatedStores { hands: self.hands.clone() }.open(self.task)
     }

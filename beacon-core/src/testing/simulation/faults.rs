@@ -38,11 +38,20 @@ pub enum Fault {
     FullDisk,
     /// The clocks on the walls of processes differ by up to half a second.
     ClockSkew,
+    /// A call of the object storage fails: without effect, with its effect and without an answer, or half-way. This one and
+    /// the next three need an application with checkpoints; without any they are never drawn.
+    FailedStorageCall,
+    /// The object storage answers nobody for up to ten seconds.
+    StorageAway,
+    /// A call of the object storage takes up to eight seconds.
+    SlowStorage,
+    /// A manifest is stored with one wrong byte, and nobody is told: restores have to pass it over.
+    DamagedManifest,
 }
 
 impl Fault {
     /// All there are.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Crash,
         Self::LostDisk,
         Self::Blackout,
@@ -57,7 +66,16 @@ impl Fault {
         Self::LateMarkers,
         Self::FullDisk,
         Self::ClockSkew,
+        Self::FailedStorageCall,
+        Self::StorageAway,
+        Self::SlowStorage,
+        Self::DamagedManifest,
     ];
+
+    /// Whether it happens to object storage.
+    fn is_of_storage(self) -> bool {
+        matches!(self, Self::FailedStorageCall | Self::StorageAway | Self::SlowStorage | Self::DamagedManifest)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -77,6 +95,10 @@ impl fmt::Display for Fault {
             Self::LateMarkers => "late markers",
             Self::FullDisk => "full disk",
             Self::ClockSkew => "clock skew",
+            Self::FailedStorageCall => "failed storage call",
+            Self::StorageAway => "storage away",
+            Self::SlowStorage => "slow storage",
+            Self::DamagedManifest => "damaged manifest",
         })
     }
 }
@@ -128,10 +150,11 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Two of three kinds at a rate of their own. With a single kind there is nothing to leave out.
-    pub(super) fn draw(faults: &Faults, random: &mut Random) -> Self {
+    /// Two of three kinds at a rate of their own. With a single kind there is nothing to leave out. Those of object storage
+    /// only where there is one: without it, a seed's course does not depend on them.
+    pub(super) fn draw(faults: &Faults, has_storage: bool, random: &mut Random) -> Self {
         let mut once_in = BTreeMap::new();
-        for kind in &faults.kinds {
+        for kind in faults.kinds.iter().filter(|kind| has_storage || !kind.is_of_storage()) {
             let left_out = random.once_in(3) && faults.kinds.len() > 1;
             let rate = random.pick(rates(*kind));
             if !left_out {
@@ -157,8 +180,9 @@ fn rates(kind: Fault) -> &'static [u64] {
         Fault::SlowCall | Fault::FailedCall => &[20, 100, 400],
         Fault::AbortedCommit | Fault::UnknownCommit => &[3, 10, 40],
         Fault::FullDisk => &[20, 100],
-        Fault::LostDisk | Fault::Twin => &[2, 4],
+        Fault::FailedStorageCall | Fault::SlowStorage => &[5, 20, 100],
+        Fault::LostDisk | Fault::Twin | Fault::DamagedManifest => &[2, 4],
         Fault::LateMarkers => &[1, 3],
-        Fault::Blackout | Fault::Rebalance | Fault::BrokerAway | Fault::ClockSkew => &[1],
+        Fault::Blackout | Fault::Rebalance | Fault::BrokerAway | Fault::ClockSkew | Fault::StorageAway => &[1],
     }
 }

@@ -15,9 +15,11 @@ pub struct Run {
     pub steps: u64,
     /// Virtual time from the start until it came to rest.
     pub time: Duration,
+    /// How often a checkpoint became the store of a task or of a standby copy.
+    pub checkpoint_restores: u64,
     /// How often each fault happened.
     pub faults: BTreeMap<Fault, u64>,
-    /// A hash over every call, every fault and every byte of the log: equal for two runs of one seed.
+    /// A hash over every call, every fault, every byte of the log and of the object storage: equal for two runs of one seed.
     pub trace_hash: u64,
 }
 
@@ -30,6 +32,8 @@ pub struct Summary {
     pub steps: u64,
     /// Virtual time of all of them together.
     pub time: Duration,
+    /// How often a checkpoint became the store of a task or of a standby copy.
+    pub checkpoint_restores: u64,
     /// How often each fault happened.
     pub faults: BTreeMap<Fault, u64>,
 }
@@ -39,6 +43,7 @@ impl Summary {
         self.seeds += 1;
         self.steps += run.steps;
         self.time += run.time;
+        self.checkpoint_restores += run.checkpoint_restores;
         for (fault, count) in &run.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
@@ -48,6 +53,9 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} seeds, {} steps, {} s of virtual time; ", self.seeds, self.steps, self.time.as_secs())?;
+        if self.checkpoint_restores > 0 {
+            write!(f, "{} restores from checkpoints; ", self.checkpoint_restores)?;
+        }
         let faults: Vec<_> = self.faults.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
         write!(f, "faults: {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") })
     }

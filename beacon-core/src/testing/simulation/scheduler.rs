@@ -115,6 +115,7 @@ enum Event {
     Feed(usize),
     Blackout,
     BrokerAway,
+    StorageAway,
     /// Something of the job's own, such as the answer of a call.
     Act(Box<dyn FnOnce()>),
 }
@@ -224,6 +225,7 @@ impl Scheduler {
         }
         self.plan(Fault::Blackout, faults_until, 3, &|_| Event::Blackout);
         self.plan(Fault::BrokerAway, faults_until, 2, &|_| Event::BrokerAway);
+        self.plan(Fault::StorageAway, faults_until, 3, &|_| Event::StorageAway);
         self.plan(Fault::Rebalance, faults_until, 4, &|pick| Event::Stop((pick % processes as u64) as usize));
         Running
     }
@@ -412,6 +414,14 @@ impl Scheduler {
                     world.strike(None, Fault::BrokerAway, "broker away", away.as_millis() as u64);
                 }
             }
+            Event::StorageAway => {
+                let mut world = enter(&self.world);
+                if !world.calm {
+                    let away = world.random.between(Duration::from_millis(500), Duration::from_secs(10));
+                    world.storage_away_until = world.now + away;
+                    world.strike(None, Fault::StorageAway, "object storage away", away.as_millis() as u64);
+                }
+            }
             Event::Act(act) => act(),
         }
     }
@@ -531,6 +541,7 @@ impl Scheduler {
         let mut world = enter(&self.world);
         world.calm = true;
         world.away_until = Duration::ZERO;
+        world.storage_away_until = Duration::ZERO;
         world.note(None, "calm from here on", 0);
         self.counters.borrow_mut().changed_at = world.now;
     }

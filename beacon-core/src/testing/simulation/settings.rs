@@ -9,6 +9,7 @@ use super::faults::Rates;
 use super::finished::Finished;
 use super::random::Random;
 use super::scheduler::Scheduler;
+use super::storage::SimulatedStorage;
 use super::world::{World, enter};
 use super::{Failure, Faults, Run, Summary};
 use crate::log::{Isolation, Log, Record, TopicSpec};
@@ -145,8 +146,8 @@ impl Simulation {
     }
 
     /// Changes the application's settings: commit interval, time-outs, flushes, checkpoints. Instances, the place of state
-    /// and the object storage are the simulation's own: each run has an empty one, whose calls fail as
-    /// [`Fault::FailedCall`](super::Fault::FailedCall) says. A changelog that checkpoints trim tells no more of the whole
+    /// and the object storage are the simulation's own: each run has an empty one, to which happens what
+    /// [`Fault::FailedStorageCall`](super::Fault::FailedStorageCall) and its like say. A changelog that checkpoints trim tells no more of the whole
     /// state: compare [`Compared::Outputs`] then.
     pub fn configure(mut self, change: impl FnOnce(&mut AppConfig)) -> Self {
         change(&mut self.config);
@@ -202,13 +203,14 @@ impl Simulation {
         expected: Option<&Left>,
     ) -> Result<(Run, Left), Failure> {
         let mut random = Random::new(seed);
-        let rates = Rates::draw(faults, &mut random);
+        let rates = Rates::draw(faults, self.config.checkpoints.is_some(), &mut random);
         let world = Arc::new(Mutex::new(World::new(random, rates, self.config.session_timeout)));
         let mut config = self.config.clone();
         config.state = StateLocation::Memory;
         config.threads = 1;
+        let storage = SimulatedStorage::of_one_run(&world);
         if let Some(checkpoints) = &mut config.checkpoints {
-            checkpoints.store = super::storage::of_one_run(&world);
+            checkpoints.store = Arc::clone(&storage) as _;
         }
         let fail = |reason: String| Failure { seed, reason, report: enter(&world).trace.report() };
         let scheduler = Scheduler::new(
@@ -238,6 +240,11 @@ impl Simulation {
             )));
         }
         drop(running);
+        for (name, bytes) in storage.objects() {
+            let trace = &mut enter(&world).trace;
+            trace.mix(name.as_bytes());
+            trace.mix(&bytes);
+        }
         self.finish(seed, &scheduler, expected).map_err(fail)
     }
 
@@ -256,6 +263,7 @@ impl Simulation {
             seed,
             steps: scheduler.steps(),
             time: world.now,
+            checkpoint_restores: world.checkpoint_restores,
             faults: world.trace.counts.clone(),
             trace_hash: world.trace.hash(),
         };

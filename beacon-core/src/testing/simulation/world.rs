@@ -26,6 +26,9 @@ pub(super) struct World {
     pub(super) alive: BTreeSet<Incarnation>,
     pub(super) disks: Vec<Disk>,
     pub(super) away_until: Duration,
+    pub(super) storage_away_until: Duration,
+    /// Stores that checkpoints became.
+    pub(super) checkpoint_restores: u64,
     pub(super) session_timeout: Duration,
     pub(super) trace: Trace,
     last_incarnation: u64,
@@ -49,6 +52,8 @@ impl World {
             alive: BTreeSet::new(),
             disks: Vec::new(),
             away_until: Duration::ZERO,
+            storage_away_until: Duration::ZERO,
+            checkpoint_restores: 0,
             session_timeout,
             trace: Trace::default(),
             last_incarnation: 0,
