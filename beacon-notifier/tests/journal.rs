@@ -9,7 +9,7 @@ use beacon_notifier::journal;
 use beacon_proto::key;
 use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::internal::{Send, Sent};
-use beacon_proto::v1::{Delivery, Notification, Outcome, Target};
+use beacon_proto::v1::{Delivery, Notification, NotifiedAlert, Outcome, Status, Target};
 
 struct Journal {
     driver: TestDriver,
@@ -25,10 +25,25 @@ impl Journal {
     }
 
     fn decide(&mut self, id: &str, group: &str, target: u32) {
+        self.decide_alerts(id, group, target, &[]);
+    }
+
+    /// To target 0 of group `g`: `a` fires, `-a` has ended.
+    fn tell(&mut self, id: &str, alerts: &[&str]) {
+        self.decide_alerts(id, "g", 0, alerts);
+    }
+
+    fn decide_alerts(&mut self, id: &str, group: &str, target: u32, alerts: &[&str]) {
+        let alert = |name: &&str| {
+            let status = if name.starts_with('-') { Status::Resolved } else { Status::Firing };
+            let fingerprint = name.trim_start_matches('-').to_owned();
+            NotifiedAlert { status: status.into(), fingerprint, ..NotifiedAlert::default() }
+        };
         let notification = Notification {
             id: id.into(),
             group_key: group.into(),
             target: Some(Target { receiver: "r".into(), integration: "webhook".into(), index: target }),
+            alerts: alerts.iter().map(alert).collect(),
             expires_at_ms: self.driver.now().as_millis() + 3_600_000,
             ..Notification::default()
         };
@@ -73,6 +88,18 @@ impl Journal {
 
 fn ids(attempts: &Attempts) -> Vec<(&str, u32)> {
     attempts.iter().map(|(_, send)| (send.notification.as_ref().map_or("", |n| n.id.as_str()), send.attempt)).collect()
+}
+
+/// What an attempt tells, as [`Journal::tell`] takes it.
+fn told(attempt: &(TakenCall, Send)) -> (String, Vec<String>) {
+    let notification = attempt.1.notification.clone().unwrap_or_default();
+    let sign = |alert: &NotifiedAlert| if alert.status() == Status::Resolved { "-" } else { "" };
+    let alerts = notification.alerts.iter().map(|alert| format!("{}{}", sign(alert), alert.fingerprint)).collect();
+    (notification.id, alerts)
+}
+
+fn line(id: &str, alerts: &[&str]) -> (String, Vec<String>) {
+    (id.to_owned(), alerts.iter().map(|name| (*name).to_owned()).collect())
 }
 
 #[test]
@@ -191,4 +218,69 @@ fn a_notification_read_twice_is_sent_once() {
     journal.decide("n1", "g", 0);
     assert_eq!(journal.attempts().len(), 1);
     assert_eq!(journal.ledger(), ["n1 intent 1"]);
+}
+
+#[test]
+fn ends_of_what_is_replaced_while_another_is_under_way_are_told_by_the_newest() {
+    let mut journal = Journal::new();
+    journal.tell("n1", &["a", "b"]);
+    let first = journal.attempts();
+    journal.tell("n2", &["b", "-a"]);
+    journal.tell("n3", &["c", "-b"]);
+    journal.tell("n4", &["c", "d"]);
+    journal.answer(&first[0], Outcome::Accepted);
+    let next = journal.attempts();
+    assert_eq!(told(&next[0]), line("n4", &["c", "d", "-a", "-b"]));
+    journal.answer(&next[0], Outcome::Accepted);
+    // What was told is told: nothing is carried on.
+    journal.tell("n5", &["c", "-d"]);
+    assert_eq!(told(&journal.attempts()[0]), line("n5", &["c", "-d"]));
+}
+
+#[test]
+fn ends_that_a_receiver_in_trouble_did_not_take_go_along_with_what_replaces_them_also_over_a_crash() {
+    let mut journal = Journal::new();
+    journal.tell("n1", &["b", "-a"]);
+    let first = journal.attempts();
+    journal.answer(&first[0], Outcome::Retry);
+    journal.tell("n2", &["c", "-b"]);
+    journal.driver.crash_and_restore();
+    journal.driver.advance(Duration::from_secs(2));
+    let second = journal.attempts();
+    assert_eq!(told(&second[0]), line("n2", &["c", "-a", "-b"]));
+    // This one comes while an attempt is under way which then fails.
+    journal.tell("n3", &["c", "d"]);
+    journal.answer(&second[0], Outcome::Retry);
+    journal.driver.advance(Duration::from_secs(5));
+    let third = journal.attempts();
+    assert_eq!(told(&third[0]), line("n3", &["c", "d", "-a", "-b"]));
+    // Under one id a target is always told the same.
+    journal.answer(&third[0], Outcome::Retry);
+    journal.driver.advance(Duration::from_secs(10));
+    let fourth = journal.attempts();
+    assert_eq!(told(&fourth[0]), told(&third[0]));
+    journal.answer(&fourth[0], Outcome::Accepted);
+    assert_eq!(journal.dead_letters(), 0);
+}
+
+#[test]
+fn an_alert_that_fires_again_has_no_end_before() {
+    let mut journal = Journal::new();
+    journal.tell("n1", &["a", "b"]);
+    let first = journal.attempts();
+    journal.tell("n2", &["b", "-a"]);
+    journal.tell("n3", &["a", "b"]);
+    journal.answer(&first[0], Outcome::Accepted);
+    assert_eq!(told(&journal.attempts()[0]), line("n3", &["a", "b"]));
+}
+
+#[test]
+fn ends_of_what_is_given_up_are_told_by_what_waits() {
+    let mut journal = Journal::new();
+    journal.tell("n1", &["b", "-a"]);
+    let first = journal.attempts();
+    journal.tell("n2", &["b", "c"]);
+    journal.answer(&first[0], Outcome::Dead);
+    assert_eq!(told(&journal.attempts()[0]), line("n2", &["b", "c", "-a"]));
+    assert_eq!(journal.dead_letters(), 1);
 }

@@ -10,6 +10,7 @@ use beacon_proto::v1::internal::{Outbox, Send, Sent};
 use beacon_proto::v1::{Delivery, Notification, Outcome, Target};
 
 use super::ledger::entry;
+use crate::decide::carry::{Carried, carry_ends};
 use crate::decide::retry::{RetryDecision, next_attempt};
 
 timer_tags! {
@@ -70,11 +71,18 @@ impl Deliver {
         Ok(())
     }
 
-    /// A newer notification takes the place of one that is still waiting.
-    fn supersede(&self, old: &Notification, attempt: u32, new: &Notification, ctx: &mut Ctx<'_, Self>) -> OpResult {
-        let detail = format!("{} tells the whole state of the group", new.id);
+    /// A newer notification, which was not sent yet, takes the place of one that was not delivered.
+    fn supersede(
+        &self,
+        old: &Notification,
+        attempt: u32,
+        new: Notification,
+        ctx: &mut Ctx<'_, Self>,
+    ) -> Result<Notification, OpError> {
+        let carried = carry_ends(old, new);
         let now_ms = ctx.processing_time().as_millis();
-        ctx.emit(Output::Delivery(entry(old, Outcome::Superseded, attempt, now_ms, &detail)))
+        ctx.emit(Output::Delivery(entry(old, Outcome::Superseded, attempt, now_ms, &replaced_by(&carried))))?;
+        Ok(carried.notification)
     }
 
     fn on_notification(&self, notification: Notification, ctx: &mut Ctx<'_, Self>) -> OpResult {
@@ -94,13 +102,14 @@ impl Deliver {
             return Ok(());
         }
         if outbox.in_flight {
-            if let Some(waiting) = outbox.next.replace(notification.clone()) {
-                self.supersede(&waiting, 0, &notification, ctx)?;
-            }
+            let next = match outbox.next.take() {
+                Some(waiting) => self.supersede(&waiting, 0, notification, ctx)?,
+                None => notification,
+            };
+            outbox.next = Some(next);
         } else {
             // The receiver is in trouble: the schedule of its retries stays, what they carry is the newest.
-            self.supersede(&current, outbox.attempt, &notification, ctx)?;
-            outbox.current = Some(notification);
+            outbox.current = Some(self.supersede(&current, outbox.attempt, notification, ctx)?);
         }
         self.outboxes.insert(ctx, &name, &outbox);
         Ok(())
@@ -131,8 +140,7 @@ impl Deliver {
                         delivery.next_attempt_at_ms = at_ms;
                         ctx.emit(Output::Delivery(delivery))?;
                         if let Some(next) = outbox.next.take() {
-                            self.supersede(&current, sent.attempt, &next, ctx)?;
-                            outbox.current = Some(next);
+                            outbox.current = Some(self.supersede(&current, sent.attempt, next, ctx)?);
                         }
                         outbox.next_attempt_at_ms = at_ms;
                         self.outboxes.insert(ctx, &name, &outbox);
@@ -150,11 +158,13 @@ impl Deliver {
     fn give_up(
         &self,
         name: &str,
-        outbox: Outbox,
+        mut outbox: Outbox,
         notification: Notification,
         reason: String,
         ctx: &mut Ctx<'_, Self>,
     ) -> OpResult {
+        // What waits may succeed where this did not, and nothing else would tell these ends.
+        outbox.next = outbox.next.map(|next| carry_ends(&notification, next).notification);
         let now_ms = ctx.processing_time().as_millis();
         ctx.emit(Output::Delivery(entry(&notification, Outcome::Dead, outbox.attempt, now_ms, &reason)))?;
         ctx.emit(Output::Dead(notification, reason))?;
@@ -205,6 +215,18 @@ impl KeyedProcess for Deliver {
         }
         self.wait(ctx)
     }
+}
+
+/// What the ledger says of a notification whose place another one took.
+fn replaced_by(carried: &Carried) -> String {
+    let mut text = format!("{} takes its place", carried.notification.id);
+    if carried.ends > 0 {
+        text += &format!(" and tells {} of its ends", carried.ends);
+    }
+    if carried.left_out > 0 {
+        text += &format!("; {} ends find no room there and are not told", carried.left_out);
+    }
+    text
 }
 
 /// The target's name within its group.

@@ -6,7 +6,7 @@ use beacon_proto::v1::internal::{Group, Told};
 use beacon_proto::v1::{Notification, NotifiedAlert, Reason, Status, Target};
 use sha2::{Digest, Sha256};
 
-/// A firing notification is of no use once the group is told again; an end is worth a day of trying.
+/// What only fires is of no use once the group is told again; an end, which nothing tells again, is worth a day of trying.
 const RESOLVED_LASTS_MS: i64 = 24 * 60 * 60 * 1_000;
 /// However short the repeat interval is, a receiver that restarts must not miss a page.
 const FIRING_LASTS_AT_LEAST_MS: i64 = 60 * 60 * 1_000;
@@ -25,13 +25,15 @@ pub fn notification(
 ) -> Notification {
     let settings = group.settings.clone().unwrap_or_default();
     let firing = alerts.iter().any(|alert| alert.status() == Status::Firing);
+    let ends = alerts.iter().any(|alert| alert.status() == Status::Resolved);
     let common_labels = common(alerts.iter().map(|alert| &alert.labels));
     let common_annotations = common(alerts.iter().map(|alert| &alert.annotations));
     let truncated = match usize::try_from(max_alerts) {
         Ok(max) if max > 0 && alerts.len() > max => alerts.split_off(max).len() as u64,
         _ => 0,
     };
-    let lasts = if firing { settings.repeat_interval_ms.max(FIRING_LASTS_AT_LEAST_MS) } else { RESOLVED_LASTS_MS };
+    let fires_for = if firing { settings.repeat_interval_ms.max(FIRING_LASTS_AT_LEAST_MS) } else { 0 };
+    let lasts = if ends { fires_for.max(RESOLVED_LASTS_MS) } else { fires_for };
     Notification {
         id: id(group, target, told.n),
         tenant: group.tenant.clone(),
@@ -48,6 +50,7 @@ pub fn notification(
         occurrence: group.occurrence,
         n: told.n,
         expires_at_ms: now_ms.saturating_add(lasts),
+        max_alerts,
     }
 }
 

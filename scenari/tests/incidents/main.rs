@@ -5,6 +5,7 @@
 
 mod broker_restart;
 mod calm;
+mod changing_group;
 mod checkpoint_tools;
 mod killed_worker;
 mod lives;
