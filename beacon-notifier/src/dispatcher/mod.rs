@@ -130,7 +130,8 @@ impl Dispatcher {
     /// Waits while as many attempts to the same target are under way as its channel allows; the time limit of the attempt
     /// begins after that. Dropping the future ends the attempt; the other side may have the notification nevertheless.
     ///
-    /// A target that the plan doesn't have (any more) is [`Attempt::Dead`].
+    /// A target that the plan doesn't have is [`Attempt::Retry`]: plans reach processes at different times, and a new
+    /// receiver's first page must not be lost to that. One that left the plan is tried until the notification expires.
     pub async fn deliver(&self, notification: &Notification) -> Attempt {
         if !is_fit(&notification.id) {
             let id = plain::shorten(&plain::one_line(&notification.id), MAX_ID_BYTES);
@@ -140,16 +141,20 @@ impl Dispatcher {
         }
         match self.find(notification) {
             Ok(sender) => sender.attempt(notification).await,
-            Err(detail) => Attempt::Dead { detail },
+            Err(attempt) => attempt,
         }
     }
 
-    fn find(&self, notification: &Notification) -> Result<Arc<Sender>, String> {
-        let target = notification.target.as_ref().ok_or("the notification names no target")?;
-        let target = Target::try_from(target).map_err(|error| plain::one_line(&error.to_string()))?;
+    fn find(&self, notification: &Notification) -> Result<Arc<Sender>, Attempt> {
+        let dead = |detail| Attempt::Dead { detail };
+        let target = notification.target.as_ref().ok_or_else(|| dead("the notification names no target".to_owned()))?;
+        let target = Target::try_from(target).map_err(|error| dead(plain::one_line(&error.to_string())))?;
         self.senders().get(&target).cloned().ok_or_else(|| {
             let name = plain::one_line(&target.to_string());
-            format!("the plan has no {name} (any more): it changed after this notification was decided")
+            Attempt::Retry {
+                detail: format!("this process's plan has no {name}: reload the plan here if the receiver is new"),
+                after: None,
+            }
         })
     }
 

@@ -29,10 +29,14 @@ async fn dead(dispatcher: &Dispatcher, notification: &Notification) -> String {
 }
 
 #[tokio::test]
-async fn target_that_left_the_plan_is_dead() {
-    let dispatcher = dispatcher(&receiver(Channel::Terminal)).unwrap();
-    let detail = dead(&dispatcher, &sample::two_alerts()).await;
-    assert!(detail.starts_with("the plan has no ops team/webhook[0] (any more)"), "{detail}");
+async fn a_receiver_that_the_plan_does_not_have_yet_is_told_after_the_reload() {
+    let dispatcher = dispatcher(&webhook("http://127.0.0.1:9/")).unwrap();
+    let mut page = sample::two_alerts();
+    page.target.as_mut().unwrap().integration = "terminal".to_owned();
+    let Attempt::Retry { detail, after: None } = dispatcher.deliver(&page).await else { panic!("to be tried again") };
+    assert!(detail.starts_with("this process's plan has no ops team/terminal[0]: reload"), "{detail}");
+    dispatcher.reload([&receiver(Channel::Terminal)]).unwrap();
+    assert!(matches!(dispatcher.deliver(&page).await, Attempt::Accepted { .. }));
 }
 
 #[tokio::test]

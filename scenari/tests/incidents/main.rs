@@ -13,6 +13,7 @@ mod lost_disk;
 mod poison;
 mod power_cut;
 mod receiver_down;
+mod reload;
 mod secured;
 mod silence;
 mod stock_prometheus;
