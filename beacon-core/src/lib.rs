@@ -126,7 +126,8 @@
 //!   partitions do not hold it up (`tests/windows.rs: an_idle_partition_holds_nobody_up`).
 //! * Calls are made at least once, counted once
 //!   (`tests/embedded/calls.rs: answers_lost_by_kill_9_are_asked_for_again_and_count_once`), and no more at a time than
-//!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`).
+//!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`); those that hang
+//!   hold up their own lane only (`tests/embedded/calls.rs: calls_that_hang_hold_up_their_own_lane_only`).
 //! * A change of the partition count keeps everything
 //!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`).
 //! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`).

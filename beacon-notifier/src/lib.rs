@@ -32,6 +32,10 @@ use beacon_proto::topics::Topics;
 use beacon_proto::v1::internal::{Send, Sent};
 use beacon_proto::v1::{Notification, Outcome};
 
+/// Attempts that a thread hands to the dispatcher for one target. Twice as many as the largest number it makes at once, so that
+/// the next ones are at hand when places come free; what waits there is tried twice when its task moves to another process.
+const ATTEMPTS_AT_HAND: usize = 128;
+
 /// Starts the notifier over a log. Attempts run on `runtime`.
 ///
 /// # Errors
@@ -53,6 +57,7 @@ pub fn start(
     });
     let topology = journal::topology(topics, deliverer).context("the notifier's topology")?;
     config.topics = topics.specs(config.partitions);
+    config.calls_in_flight = ATTEMPTS_AT_HAND;
     Ok(App::start(log, topology, config)?)
 }
 

@@ -1,6 +1,6 @@
 //! Makes the calls that commits asked for, and writes their answers to the log.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,21 +13,35 @@ use crate::operator::Call;
 use crate::task::TaskId;
 use crate::topology::{Topology, encode_reply};
 
+/// How many calls of a lane are under way.
+type Count = Arc<AtomicUsize>;
+
 /// A call that did not end as it should.
 enum Setback {
     /// Its answer could not be written: to be tried again. It still counts as under way.
-    Unwritten(Record, LogError),
+    Unwritten(Record, LogError, Count),
     /// Whoever had to answer has dropped it: to be made again.
     Unanswered(TaskId, Call),
 }
 
-/// Calls of one thread: a bounded number under way, the rest waiting.
+/// Calls that wait for each other and for no other.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<(TaskId, Call)>,
+    under_way: Count,
+}
+
+/// Calls of one thread: a bounded number of each lane under way, the rest waiting.
+///
+/// Those that wait are here and not with the caller, so that they go away with their task.
 pub(super) struct Calls {
     appender: Arc<dyn Appender>,
     /// Whose calls are ours to make.
     tasks: BTreeSet<TaskId>,
-    waiting: VecDeque<(TaskId, Call)>,
-    under_way: Arc<AtomicUsize>,
+    /// Not sorted into their lanes yet.
+    arrived: Vec<(TaskId, Call)>,
+    /// By operator and what its caller says; only those with calls.
+    lanes: BTreeMap<(u32, Vec<u8>), Lane>,
     limit: usize,
     reports: (Sender<Setback>, Receiver<Setback>),
     setbacks: Vec<Setback>,
@@ -36,13 +50,13 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Up to `limit` calls at once; what went wrong is tried again after `backoff`.
+    /// Up to `limit` calls of a lane at once; what went wrong is tried again after `backoff`.
     pub(super) fn new(appender: Arc<dyn Appender>, limit: usize, backoff: Duration) -> Self {
         Self {
             appender,
             tasks: BTreeSet::new(),
-            waiting: VecDeque::new(),
-            under_way: Arc::default(),
+            arrived: Vec::new(),
+            lanes: BTreeMap::new(),
             limit: limit.max(1),
             reports: unbounded(),
             setbacks: Vec::new(),
@@ -58,13 +72,16 @@ impl Calls {
     }
 
     pub(super) fn add(&mut self, task: TaskId, calls: impl IntoIterator<Item = Call>) {
-        self.waiting.extend(calls.into_iter().map(|call| (task, call)));
+        self.arrived.extend(calls.into_iter().map(|call| (task, call)));
     }
 
     /// A task went away: whoever has it now makes its calls. Answers on their way are still written.
     pub(super) fn forget(&mut self, task: TaskId) {
         self.tasks.remove(&task);
-        self.waiting.retain(|(owner, _)| *owner != task);
+        self.arrived.retain(|(owner, _)| *owner != task);
+        for lane in self.lanes.values_mut() {
+            lane.waiting.retain(|(owner, _)| *owner != task);
+        }
     }
 
     /// Starts what may be started. Returns when to look again although no record came by then: never, as long as all
@@ -74,16 +91,32 @@ impl Calls {
     /// When the log refuses an answer for good; the call stays open.
     pub(super) fn start(&mut self, topology: &Topology, now: Duration) -> Result<Option<Duration>, LogError> {
         self.try_again(now)?;
-        while self.under_way.load(Ordering::Acquire) < self.limit {
-            let Some((task, call)) = self.waiting.pop_front() else { break };
-            self.make(topology, task, call);
+        self.sort(topology);
+        for lane in self.lanes.values_mut() {
+            while lane.under_way.load(Ordering::Acquire) < self.limit {
+                let Some((task, call)) = lane.waiting.pop_front() else { break };
+                lane.under_way.fetch_add(1, Ordering::AcqRel);
+                make(topology, task, call, Ticket::new(&self.appender, &self.reports.0, &lane.under_way));
+            }
         }
+        self.lanes.retain(|_, lane| !lane.waiting.is_empty() || lane.under_way.load(Ordering::Acquire) > 0);
         Ok(self.again_at)
+    }
+
+    fn sort(&mut self, topology: &Topology) {
+        for (task, call) in self.arrived.drain(..) {
+            let Some(site) = topology.call_site(call.operator) else {
+                tracing::warn!("an open call belongs to an operator this version does not have; it stays open");
+                continue;
+            };
+            let lane = (call.operator, site.caller.lane(&call.key, &call.request));
+            self.lanes.entry(lane).or_default().waiting.push_back((task, call));
+        }
     }
 
     fn try_again(&mut self, now: Duration) -> Result<(), LogError> {
         for setback in self.reports.1.try_iter() {
-            if let Setback::Unwritten(record, error) = &setback
+            if let Setback::Unwritten(record, error, _) = &setback
                 && !is_passing(error)
             {
                 let message = format!("the answer of a call cannot be written to {}: {error}", record.topic);
@@ -97,56 +130,53 @@ impl Calls {
         self.again_at = None;
         for setback in std::mem::take(&mut self.setbacks) {
             match setback {
-                Setback::Unwritten(record, error) => {
+                Setback::Unwritten(record, error, under_way) => {
                     tracing::warn!(%error, "the answer of a call could not be written; trying again");
-                    self.ticket().write(record);
+                    Ticket::new(&self.appender, &self.reports.0, &under_way).write(record);
                 }
                 Setback::Unanswered(task, call) if self.tasks.contains(&task) => {
                     tracing::warn!(%task, "a call was dropped without an answer; making it again");
-                    self.waiting.push_back((task, call));
+                    self.arrived.push((task, call));
                 }
                 Setback::Unanswered(..) => {}
             }
         }
         Ok(())
     }
+}
 
-    fn ticket(&self) -> Ticket {
-        Ticket {
-            appender: Arc::clone(&self.appender),
-            reports: self.reports.0.clone(),
-            under_way: Arc::clone(&self.under_way),
-        }
-    }
-
-    fn make(&mut self, topology: &Topology, task: TaskId, call: Call) {
-        let (Some(site), TaskId::Keyed(partition)) = (topology.call_site(call.operator), task) else {
-            tracing::warn!("an open call belongs to an operator this version does not have; it stays open");
-            return;
-        };
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-        let topic = Arc::clone(&site.replies);
-        let (key, request) = (call.key.clone(), call.request.clone());
-        let mut made = Made(Some((task, call, self.ticket())));
-        site.caller.call(
-            &key,
-            &request,
-            Box::new(move |answer| {
-                let Some((call, ticket)) = made.take() else { return };
-                ticket.write(Record::new(topic, call.key, encode_reply(&call.id, &answer)).to_partition(partition));
-            }),
-        );
-    }
+/// Makes a call that counts as under way until its ticket is given back.
+fn make(topology: &Topology, task: TaskId, call: Call, ticket: Ticket) {
+    let (Some(site), TaskId::Keyed(partition)) = (topology.call_site(call.operator), task) else {
+        tracing::warn!(%task, "an open call belongs to no operator of this version; it stays open");
+        ticket.under_way.fetch_sub(1, Ordering::AcqRel);
+        return;
+    };
+    let topic = Arc::clone(&site.replies);
+    let (key, request) = (call.key.clone(), call.request.clone());
+    let mut made = Made(Some((task, call, ticket)));
+    site.caller.call(
+        &key,
+        &request,
+        Box::new(move |answer| {
+            let Some((call, ticket)) = made.take() else { return };
+            ticket.write(Record::new(topic, call.key, encode_reply(&call.id, &answer)).to_partition(partition));
+        }),
+    );
 }
 
 /// What it takes to write an answer, from any thread.
 struct Ticket {
     appender: Arc<dyn Appender>,
     reports: Sender<Setback>,
-    under_way: Arc<AtomicUsize>,
+    under_way: Count,
 }
 
 impl Ticket {
+    fn new(appender: &Arc<dyn Appender>, reports: &Sender<Setback>, under_way: &Count) -> Self {
+        Self { appender: Arc::clone(appender), reports: reports.clone(), under_way: Arc::clone(under_way) }
+    }
+
     fn write(self, answer: Record) {
         let again = answer.clone();
         let Self { appender, reports, under_way } = self;
@@ -155,7 +185,7 @@ impl Ticket {
             Box::new(move |result| match result {
                 Ok(_) => drop(under_way.fetch_sub(1, Ordering::AcqRel)),
                 // The thread is gone when this fails: the call stays open in state and is made again.
-                Err(error) => drop(reports.send(Setback::Unwritten(again, error))),
+                Err(error) => drop(reports.send(Setback::Unwritten(again, error, under_way))),
             }),
         );
     }

@@ -60,7 +60,8 @@ pub struct AppConfig {
     /// How often internal topics are trimmed to what the group has committed. Shorter: less of what was read stays on
     /// the log's disk; longer: fewer requests to the log. Default 30 s, as Kafka Streams' `repartition.purge.interval.ms`.
     pub trim_interval: Duration,
-    /// Calls a thread has under way at once. Default 1,024.
+    /// Calls a thread has under way at once, of each lane ([`RawCaller::lane`](crate::topology::RawCaller::lane)). More: what is
+    /// outside is asked more at once; fewer: less is asked twice when a task moves. Default 1,024.
     pub calls_in_flight: usize,
     /// See [`crate::log::SessionConfig::session_timeout`].
     pub session_timeout: Duration,

@@ -25,11 +25,22 @@ pub type CallDone = Box<dyn FnOnce(Vec<u8>) + Send>;
 pub trait RawCaller: Send + Sync {
     /// Starts one call and returns at once. A request that cannot be read must be answered too, or it stays open.
     fn call(&self, key: &[u8], request: &[u8], done: CallDone);
+
+    /// What the call may wait for: calls of one lane wait for each other, those of different lanes never do. A lane for each
+    /// place outside that may be slow by itself; there should be hundreds, not millions. Default: all are of one lane.
+    ///
+    /// `AppConfig::calls_in_flight` is the bound of each.
+    fn lane(&self, _key: &[u8], _request: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
 }
+
+type LaneOf<Q> = Box<dyn Fn(&Q) -> Vec<u8> + Send + Sync>;
 
 /// A [`RawCaller`] from a function over typed requests and answers.
 pub struct Caller<Q, R, F> {
     function: F,
+    lane: Option<LaneOf<Q>>,
     marker: PhantomData<fn(Q) -> R>,
 }
 
@@ -41,7 +52,12 @@ where
 {
     /// Wraps a function that starts one call and returns at once.
     pub fn new(function: F) -> Self {
-        Self { function, marker: PhantomData }
+        Self { function, lane: None, marker: PhantomData }
+    }
+
+    /// Sorts calls into lanes by their requests; see [`RawCaller::lane`]. Requests that cannot be read are of one lane.
+    pub fn in_lanes(self, lane: impl Fn(&Q) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self { lane: Some(Box::new(lane)), ..self }
     }
 }
 
@@ -53,6 +69,11 @@ where
 {
     fn call(&self, _key: &[u8], request: &[u8], done: CallDone) {
         (self.function)(Q::decode(request), Box::new(move |answer: R| done(answer.to_bytes())));
+    }
+
+    fn lane(&self, _key: &[u8], request: &[u8]) -> Vec<u8> {
+        let Some(lane) = &self.lane else { return Vec::new() };
+        Q::decode(request).map_or_else(|_| Vec::new(), |request| lane(&request))
     }
 }
 

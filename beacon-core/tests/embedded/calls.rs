@@ -60,7 +60,8 @@ fn topology(call: impl Fn(String, Answer) + Send + Sync + 'static) -> Topology {
     let app = TopologyBuilder::new("asking");
     let caller = Caller::new(move |request: Result<String, CodecError>, done: Answer| {
         call(request.expect("own requests are readable"), done);
-    });
+    })
+    .in_lanes(|request: &String| request.as_bytes()[..1].to_vec());
     let replies = app.replies::<String, String>("ask", Arc::new(caller));
     let answers = replies.stream().map_values("answers", Turn::Answer);
     let turns = app
@@ -192,6 +193,36 @@ fn no_more_calls_are_under_way_than_the_limit_and_all_are_made() {
     app.stop().expect("stopped");
     check(rig.log.as_ref());
     assert_eq!(most.load(SeqCst), 4);
+}
+
+#[test]
+fn calls_that_hang_hold_up_their_own_lane_only() {
+    let rig = Rig::new();
+    rig.log.create_topics(&config().topics).expect("made");
+    let hang = |number| Record::new("start", format!("h{number}"), format!("h{number}"));
+    rig.log.appender().expect("an appender").append_blocking((0..20).map(hang).collect()).expect("appended");
+    start_askers(rig.log.as_ref());
+    let hanging: Arc<Mutex<Vec<Answer>>> = Arc::default();
+    let ask = {
+        let hanging = Arc::clone(&hanging);
+        move |question: String, done: Answer| {
+            if question.starts_with('h') {
+                hanging.lock().expect("no panic under it").push(done);
+            } else {
+                done(format!("yes to {question}"));
+            }
+        }
+    };
+    let mut config = config();
+    config.calls_in_flight = 2;
+    let app = rig.start(topology(ask), config);
+    let answered = |line: &&String| line.starts_with("yes");
+    wait_until("all that do not hang are answered", || {
+        let said = by_word(read_all(rig.log.as_ref(), "said"));
+        said.values().flatten().filter(answered).count() as u64 == ASKERS * ROUNDS
+    });
+    assert_eq!(hanging.lock().expect("no panic under it").len(), 2, "the lane that hangs has its own bound");
+    app.stop().expect("stopped");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! From a notification to the channel that it is for: one attempt, within bounds.
 //!
 //! A [`Dispatcher`] knows the receivers of one plan at a time. It bounds what one target may hold up: attempts in flight
-//! ([`Integration`]'s kind decides how many) and the time of each. Targets share nothing that can fill up, so one slow
-//! receiver never delays another.
+//! ([`Integration`]'s kind decides how many) and the time of each. Targets share nothing that can fill up, and the journal
+//! hands attempts over in a lane for each target, so a slow receiver never delays another (`tests/slow_receiver.rs`).
 //!
 //! It keeps no record and never tries again by itself: the journal does that, with [`crate::decide::retry`].
 

@@ -229,7 +229,7 @@ fn replaced_by(carried: &Carried) -> String {
     text
 }
 
-/// The target's name within its group.
-fn name(target: &Target) -> String {
+/// The target's name.
+pub(super) fn name(target: &Target) -> String {
     format!("{}/{}/{}", target.integration, target.index, target.receiver)
 }

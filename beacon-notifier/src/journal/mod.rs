@@ -23,6 +23,11 @@ use deliver::{Deliver, Input, Output};
 /// Starts one attempt and returns at once; the answer goes to the function given along.
 pub type Deliverer = Arc<dyn Fn(Send, Box<dyn FnOnce(Sent) + std::marker::Send>) + std::marker::Send + Sync>;
 
+/// The target, over all groups.
+fn lane(notification: &Notification) -> Vec<u8> {
+    notification.target.as_ref().map_or_else(Vec::new, |target| deliver::name(target).into_bytes())
+}
+
 /// Notifications in, calls and ledger out.
 ///
 /// # Errors
@@ -36,7 +41,9 @@ pub fn topology(topics: &Topics, deliverer: Deliverer) -> Result<Topology, Build
             Ok(send) => deliverer(send, done),
             // Bytes of our own state that do not read any more: answer, or the call would stay open for ever.
             Err(error) => done(ledger::unreadable(&error)),
-        });
+        })
+        // A target that hangs holds up what is for it, and nothing else.
+        .in_lanes(|send: &Send| send.notification.as_ref().map_or_else(Vec::new, lane));
     let sent = app.replies::<String, Sent>("send", Arc::new(caller));
 
     let done = app
