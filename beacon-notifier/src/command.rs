@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use beacon_service::flags::ProcessFlags;
-use beacon_service::{metrics, running, signals};
+use beacon_service::metrics::{self, Observed};
+use beacon_service::{running, signals};
 
 use crate::Dispatcher;
 use crate::channel::terminal::Terminal;
@@ -51,7 +52,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let log = process.kafka.connect()?;
     tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
     let runtime = tokio::runtime::Handle::current();
-    let app = crate::start(Arc::clone(&log), &process.topics.topics(), config, dispatcher, runtime)?;
-    metrics::serve_if_asked(&process.metrics, log, app.watch(), shutdown.clone()).await?;
+    let observed = Observed::new(Arc::clone(&log));
+    let deliveries = dispatcher.metrics();
+    observed.add_text(move || deliveries.render());
+    let app = crate::start(log, &process.topics.topics(), config, dispatcher, runtime)?;
+    observed.add(app.watch());
+    metrics::serve_observed_if_asked(&process.metrics, observed, shutdown.clone()).await?;
     running::until_stopped(app, &mut shutdown).await.context("notifier")
 }

@@ -17,11 +17,13 @@ pub mod command;
 pub mod decide;
 pub mod dispatcher;
 pub mod journal;
+pub mod metrics;
 pub mod redact;
 pub mod render;
 
 pub use attempt::Attempt;
 pub use dispatcher::Dispatcher;
+pub use metrics::Metrics;
 
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ use beacon_proto::v1::{Notification, Outcome};
 /// the next ones are at hand when places come free; what waits there is tried twice when its task moves to another process.
 const ATTEMPTS_AT_HAND: usize = 128;
 
-/// Starts the notifier over a log. Attempts run on `runtime`.
+/// Starts the notifier over a log. Attempts run on `runtime`, and everything is counted in the dispatcher's metrics.
 ///
 /// # Errors
 /// When threads cannot be started; what goes wrong later shows in [`App::wait`].
@@ -47,6 +49,7 @@ pub fn start(
     dispatcher: Arc<Dispatcher>,
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<App> {
+    let metrics = dispatcher.metrics();
     let deliverer: journal::Deliverer = Arc::new(move |send: Send, done| {
         let dispatcher = Arc::clone(&dispatcher);
         runtime.spawn(async move {
@@ -55,7 +58,7 @@ pub fn start(
             done(sent(&notification, send.attempt, attempt));
         });
     });
-    let topology = journal::topology(topics, deliverer).context("the notifier's topology")?;
+    let topology = journal::topology(topics, deliverer, metrics).context("the notifier's topology")?;
     config.topics = topics.specs(config.partitions);
     config.calls_in_flight = ATTEMPTS_AT_HAND;
     Ok(App::start(log, topology, config)?)

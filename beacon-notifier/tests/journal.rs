@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use beacon_core::testing::{TakenCall, TestDriver};
 use beacon_core::topology::Topic;
-use beacon_notifier::journal;
+use beacon_notifier::{Metrics, journal};
 use beacon_proto::key;
 use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::internal::{Send, Sent};
@@ -13,15 +13,18 @@ use beacon_proto::v1::{Delivery, Notification, NotifiedAlert, Outcome, Status, T
 
 struct Journal {
     driver: TestDriver,
+    metrics: Arc<Metrics>,
 }
 
 type Attempts = Vec<(TakenCall, Send)>;
 
 impl Journal {
     fn new() -> Self {
+        let metrics = Arc::<Metrics>::default();
         let deliverer: journal::Deliverer = Arc::new(|_, _| {});
-        let topology = journal::topology(&Topics::default(), deliverer).expect("the topology is valid");
-        Self { driver: TestDriver::new(topology, 4) }
+        let topology =
+            journal::topology(&Topics::default(), deliverer, Arc::clone(&metrics)).expect("the topology is valid");
+        Self { driver: TestDriver::new(topology, 4), metrics }
     }
 
     fn decide(&mut self, id: &str, group: &str, target: u32) {
@@ -79,6 +82,12 @@ impl Journal {
             .iter()
             .map(|d| format!("{} {} {}", d.notification_id, d.outcome().as_str_name().to_lowercase(), d.attempt))
             .collect()
+    }
+
+    #[track_caller]
+    fn assert_counted(&self, line: &str) {
+        let text = self.metrics.render();
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
 
     fn dead_letters(&mut self) -> usize {
@@ -156,6 +165,8 @@ fn a_receiver_that_stays_away_ends_in_a_dead_letter() {
     let ledger = journal.ledger();
     assert!(ledger.last().is_some_and(|last| last.starts_with("n1 dead")), "{ledger:?}");
     assert_eq!(journal.dead_letters(), 1);
+    journal.assert_counted(r#"alertmanager_notifications_failed_total{integration="webhook",reason="expired"} 1"#);
+    journal.assert_counted(r#"alertmanager_notifications_total{integration="webhook"} 1"#);
 }
 
 #[test]
@@ -166,6 +177,7 @@ fn what_cannot_succeed_is_not_tried_again() {
     journal.answer(&attempts[0], Outcome::Dead);
     assert_eq!(journal.ledger(), ["n1 intent 1", "n1 dead 1"]);
     assert_eq!(journal.dead_letters(), 1);
+    journal.assert_counted(r#"alertmanager_notifications_failed_total{integration="webhook",reason="refused"} 1"#);
 }
 
 #[test]

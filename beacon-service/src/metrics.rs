@@ -30,10 +30,14 @@ pub struct MetricsFlags {
     pub listen: Option<String>,
 }
 
+/// Metrics beside the engine's as text, without the line that ends OpenMetrics.
+type MoreText = Box<dyn Fn() -> String + Send + Sync>;
+
 /// The applications of a process, and the log that knows how far they are behind.
 pub struct Observed {
     log: Arc<dyn Log>,
     watches: Mutex<Vec<AppWatch>>,
+    more: Mutex<Vec<MoreText>>,
     /// Held while the log is asked, so that scrapes at the same time ask once.
     lag: tokio::sync::Mutex<Option<(Instant, Vec<Sample>)>>,
 }
@@ -41,12 +45,17 @@ pub struct Observed {
 impl Observed {
     /// Nothing yet, on this log.
     pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
-        Arc::new(Self { log, watches: Mutex::default(), lag: tokio::sync::Mutex::default() })
+        Arc::new(Self { log, watches: Mutex::default(), more: Mutex::default(), lag: tokio::sync::Mutex::default() })
     }
 
     /// Observes this application as well.
     pub fn add(&self, watch: AppWatch) {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
+    }
+
+    /// Tells these metrics as well: families that nothing else here has, without the line that ends OpenMetrics.
+    pub fn add_text(&self, text: impl Fn() -> String + Send + Sync + 'static) {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(text));
     }
 
     fn watches(&self) -> Vec<AppWatch> {
@@ -57,7 +66,8 @@ impl Observed {
     pub async fn text(self: Arc<Self>, dialect: Dialect) -> String {
         let mut samples: Vec<Sample> = self.watches().iter().flat_map(AppWatch::samples).collect();
         samples.extend(self.lag().await);
-        render(&samples, dialect)
+        let more: String = self.more.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|text| text()).collect();
+        render(&samples, dialect) + &more
     }
 
     /// The lag as it was at most five seconds ago; empty while the log cannot tell.
@@ -131,11 +141,23 @@ pub async fn serve_if_asked(
     flags: &MetricsFlags,
     log: Arc<dyn Log>,
     watch: AppWatch,
+    shutdown: tokio::sync::watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let observed = Observed::new(log);
+    observed.add(watch);
+    serve_observed_if_asked(flags, observed, shutdown).await
+}
+
+/// As [`serve_if_asked`], for more than one application.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_observed_if_asked(
+    flags: &MetricsFlags,
+    observed: Arc<Observed>,
     mut shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     if let Some(listen) = &flags.listen {
-        let observed = Observed::new(log);
-        observed.add(watch);
         let stopping = async move {
             // An error is the sender's end, which is the process's.
             let _ = shutdown.wait_for(|stop| *stop).await;

@@ -53,6 +53,8 @@ impl AllInOne {
             Some(Arc::new(move |plan: &Plan| follower.reload(plan.receivers()).map_err(|error| error.to_string())));
         let (topics, partitions) = (parts.gateway.topics.clone(), parts.gateway.partitions);
         let observed = Observed::new(Arc::clone(&log));
+        let deliveries = dispatcher.metrics();
+        observed.add_text(move || deliveries.render());
         let engine = Arc::clone(&observed);
         parts.gateway.more_metrics = Some(Arc::new(move || Box::pin(Arc::clone(&engine).text(Dialect::OpenMetrics))));
         let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;

@@ -21,6 +21,7 @@ use self::target::Sender;
 use crate::{
     attempt::Attempt,
     channel::{ChannelError, terminal::Terminal, trust::Trust, webhook},
+    metrics::Metrics,
     render::plain,
 };
 
@@ -47,6 +48,7 @@ pub struct Dispatcher {
     terminal: Terminal,
     trust: Option<Trust>,
     senders: RwLock<Senders>,
+    metrics: Arc<Metrics>,
 }
 
 type Senders = Arc<BTreeMap<Target, Arc<Sender>>>;
@@ -87,7 +89,7 @@ impl Dispatcher {
         trust: Option<Trust>,
     ) -> Result<Self, DispatcherError> {
         let external_url = external_url.trim_end_matches('/').into();
-        let dispatcher = Self { external_url, terminal, trust, senders: RwLock::default() };
+        let dispatcher = Self { external_url, terminal, trust, senders: RwLock::default(), metrics: Arc::default() };
         dispatcher.reload(receivers)?;
         Ok(dispatcher)
     }
@@ -140,9 +142,14 @@ impl Dispatcher {
             };
         }
         match self.find(notification) {
-            Ok(sender) => sender.attempt(notification).await,
+            Ok(sender) => sender.attempt(notification, &self.metrics).await,
             Err(attempt) => attempt,
         }
+    }
+
+    /// What is counted of deliveries: attempts here, ends of notifications by the journal.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     fn find(&self, notification: &Notification) -> Result<Arc<Sender>, Attempt> {

@@ -1,6 +1,9 @@
 //! One target's channel and its bounds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use beacon_plan::receiver as plan;
 use beacon_proto::v1::Notification;
@@ -16,6 +19,7 @@ use crate::{
         trust::Trust,
         webhook::{Clients, WebhookChannel},
     },
+    metrics::Metrics,
 };
 
 /// Attempts at once to one webhook. Alertmanager has no bound; 64 keep a storm of 5,000 groups fast on a receiver that
@@ -86,12 +90,15 @@ impl Sender {
     }
 
     /// One attempt, after those that hold all places, and no longer than the limit.
-    pub async fn attempt(&self, notification: &Notification) -> Attempt {
+    pub async fn attempt(&self, notification: &Notification, metrics: &Metrics) -> Attempt {
         let _place = self.permits.acquire().await.expect("nothing closes this semaphore");
-        match tokio::time::timeout(self.timeout, self.send(notification)).await {
+        let begin = Instant::now();
+        let attempt = match tokio::time::timeout(self.timeout, self.send(notification)).await {
             Ok(attempt) => attempt,
             Err(_) => Attempt::Retry { detail: format!("no answer within {:?}", self.timeout), after: None },
-        }
+        };
+        metrics.attempted(self.config.kind(), begin.elapsed(), !matches!(attempt, Attempt::Accepted { .. }));
+        attempt
     }
 
     async fn send(&self, notification: &Notification) -> Attempt {

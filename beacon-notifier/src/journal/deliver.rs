@@ -1,5 +1,6 @@
 //! The operator that sees each notification to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::operator::{Ctx, KeyedProcess, OpError, OpResult};
@@ -12,6 +13,7 @@ use beacon_proto::v1::{Delivery, Notification, Outcome, Target};
 use super::ledger::entry;
 use crate::decide::carry::{Carried, carry_ends};
 use crate::decide::retry::{RetryDecision, next_attempt};
+use crate::metrics::{Failure, Metrics};
 
 timer_tags! {
     /// What a group's deliveries wait for.
@@ -52,11 +54,12 @@ impl Output {
 /// The operator.
 pub(super) struct Deliver {
     outboxes: MapState<String, Outbox>,
+    metrics: Arc<Metrics>,
 }
 
 impl Deliver {
-    pub(super) fn new(state: &mut Registry) -> Self {
-        Self { outboxes: state.map("outboxes") }
+    pub(super) fn new(state: &mut Registry, metrics: Arc<Metrics>) -> Self {
+        Self { outboxes: state.map("outboxes"), metrics }
     }
 
     fn begin(&self, name: &str, mut outbox: Outbox, ctx: &mut Ctx<'_, Self>) -> OpResult {
@@ -80,6 +83,7 @@ impl Deliver {
         ctx: &mut Ctx<'_, Self>,
     ) -> Result<Notification, OpError> {
         let carried = carry_ends(old, new);
+        self.metrics.superseded(integration(old));
         let now_ms = ctx.processing_time().as_millis();
         ctx.emit(Output::Delivery(entry(old, Outcome::Superseded, attempt, now_ms, &replaced_by(&carried))))?;
         Ok(carried.notification)
@@ -130,6 +134,7 @@ impl Deliver {
         let mut delivery = entry(&current, sent.outcome(), sent.attempt, now_ms, &sent.detail);
         match sent.outcome() {
             Outcome::Accepted => {
+                self.metrics.taken(integration(&current));
                 ctx.emit(Output::Delivery(delivery))?;
                 self.next(&name, outbox, ctx)
             }
@@ -147,11 +152,12 @@ impl Deliver {
                         self.wait(ctx)
                     }
                     RetryDecision::GiveUp(reason) => {
-                        self.give_up(&name, outbox, current, format!("{reason}; last: {}", sent.detail), ctx)
+                        let reason = format!("{reason}; last: {}", sent.detail);
+                        self.give_up(&name, outbox, current, Failure::Expired, reason, ctx)
                     }
                 }
             }
-            _ => self.give_up(&name, outbox, current, sent.detail, ctx),
+            _ => self.give_up(&name, outbox, current, Failure::Refused, sent.detail, ctx),
         }
     }
 
@@ -160,11 +166,21 @@ impl Deliver {
         name: &str,
         mut outbox: Outbox,
         notification: Notification,
+        failure: Failure,
         reason: String,
         ctx: &mut Ctx<'_, Self>,
     ) -> OpResult {
         // What waits may succeed where this did not, and nothing else would tell these ends.
         outbox.next = outbox.next.map(|next| carry_ends(&notification, next).notification);
+        self.metrics.given_up(integration(&notification), failure);
+        tracing::warn!(
+            id = notification.id,
+            group = notification.group_key,
+            receiver = name,
+            attempts = outbox.attempt,
+            reason,
+            "a notification is given up: its receiver will not be told"
+        );
         let now_ms = ctx.processing_time().as_millis();
         ctx.emit(Output::Delivery(entry(&notification, Outcome::Dead, outbox.attempt, now_ms, &reason)))?;
         ctx.emit(Output::Dead(notification, reason))?;
@@ -227,6 +243,10 @@ fn replaced_by(carried: &Carried) -> String {
         text += &format!("; {} ends find no room there and are not told", carried.left_out);
     }
     text
+}
+
+fn integration(notification: &Notification) -> &str {
+    notification.target.as_ref().map_or("", |target| &target.integration)
 }
 
 /// The target's name.

@@ -18,6 +18,8 @@ use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::Notification;
 use beacon_proto::v1::internal::{Send, Sent};
 
+use crate::metrics::Metrics;
+
 use deliver::{Deliver, Input, Output};
 
 /// Starts one attempt and returns at once; the answer goes to the function given along.
@@ -28,11 +30,11 @@ fn lane(notification: &Notification) -> Vec<u8> {
     notification.target.as_ref().map_or_else(Vec::new, |target| deliver::name(target).into_bytes())
 }
 
-/// Notifications in, calls and ledger out.
+/// Notifications in, calls and ledger out; what comes to an end is counted in `metrics`.
 ///
 /// # Errors
 /// Mistakes in the topology itself, which no input can cause.
-pub fn topology(topics: &Topics, deliverer: Deliverer) -> Result<Topology, BuildErrors> {
+pub fn topology(topics: &Topics, deliverer: Deliverer, metrics: Arc<Metrics>) -> Result<Topology, BuildErrors> {
     let app = TopologyBuilder::new(topics.name("notifier"));
     app.dead_letters(topics.name(topics::DEAD_LETTERS));
 
@@ -51,7 +53,7 @@ pub fn topology(topics: &Topics, deliverer: Deliverer) -> Result<Topology, Build
         .keyed("by group", |notification| key::group(&notification.tenant, &notification.group_key))
         .map_values("due", Input::Notification)
         .merge("events", &sent.stream().map_values("answers", Input::Sent))
-        .process("deliver", Deliver::new);
+        .process("deliver", move |state| Deliver::new(state, Arc::clone(&metrics)));
 
     done.flat_map("ledger entries", Output::delivery)
         .map("ledger records", |delivery| Changed {

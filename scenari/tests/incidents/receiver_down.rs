@@ -6,7 +6,7 @@ use std::time::Duration;
 use beacon_proto::v1::Outcome;
 use scenari::alert::Alert;
 use scenari::http;
-use scenari::wait::holds_for;
+use scenari::wait::{holds_for, same, wait_until};
 use scenari::webhook::Webhook;
 
 use crate::On;
@@ -41,6 +41,20 @@ fn after_it_returns_each_group_is_delivered_exactly_once(on: On) {
     let keys: BTreeSet<&String> = pages.iter().filter_map(|page| page.idempotency_key.as_ref()).collect();
     assert_eq!(keys.len(), GROUPS, "each page has an idempotency key of its own");
 
+    if on == On::Embedded {
+        // On Kafka the notifier has an address of its own for them, which it is not given here.
+        wait_until(
+            "the metrics to count what the receivers took, and the tries before",
+            Duration::from_secs(60),
+            || {
+                let metrics = http::get(&format!("{}/metrics", world.url()))?.expect_status(200)?.body;
+                let ended = counted(&metrics, "alertmanager_notifications_total{integration=\"webhook\"}");
+                let failed =
+                    counted(&metrics, "alertmanager_notification_requests_failed_total{integration=\"webhook\"}");
+                same((ended, failed >= GROUPS as f64), (GROUPS as f64 + 1.0, true))
+            },
+        );
+    }
     let ledger = world.finish();
     assert_eq!(ledger.notifications.len(), GROUPS + 1);
     ledger.assert_nothing_decided_twice();
@@ -53,6 +67,13 @@ fn after_it_returns_each_group_is_delivered_exactly_once(on: On) {
         .map(|delivery| &delivery.notification_id)
         .collect();
     assert_eq!(retried.len(), GROUPS, "the ledger tells of a failed try for each, and of none to the healthy one");
+}
+
+#[track_caller]
+fn counted(metrics: &str, series: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+    let value = line.unwrap_or_else(|| panic!("no {series} in\n{metrics}"));
+    value.trim().parse().unwrap_or_else(|_| panic!("{series} is {value}"))
 }
 
 fn alert(team: &str, number: usize) -> Alert {
