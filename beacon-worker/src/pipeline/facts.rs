@@ -75,7 +75,7 @@ impl PlanState {
         if self.version.get(scope)?.as_ref() == Some(&plan.version) {
             return Ok(None);
         }
-        let parsed = Rc::new(parse(plan)?);
+        let parsed = Rc::new(published(plan)?);
         self.plan.set(scope, plan);
         self.version.set(scope, &plan.version);
         Ok(Some(parsed))
@@ -84,7 +84,7 @@ impl PlanState {
     /// The plan in force; `None` before the first.
     ///
     /// # Errors
-    /// When state cannot be read.
+    /// When state cannot be read, or holds a plan that this version cannot read: the task stops.
     pub fn current(&self, scope: &impl SharedScope) -> Result<Option<Rc<Plan>>, OpError> {
         let Some(version) = self.version.get(scope)? else { return Ok(None) };
         if let Some((known, parsed)) = &*self.parsed.borrow()
@@ -93,14 +93,28 @@ impl PlanState {
             return Ok(Some(Rc::clone(parsed)));
         }
         let Some(plan) = self.plan.get(scope)? else { return Ok(None) };
-        let parsed = Rc::new(parse(&plan)?);
+        let parsed = Rc::new(stored(&plan)?);
         *self.parsed.borrow_mut() = Some((version, Rc::clone(&parsed)));
         Ok(Some(parsed))
     }
 }
 
-fn parse(plan: &v1::Plan) -> Result<Plan, OpError> {
-    Plan::parse_redacted(&plan.alertmanager_yaml, &plan.id).map_err(OpError::dead_letter)
+fn published(plan: &v1::Plan) -> Result<Plan, OpError> {
+    Plan::parse_redacted(&plan.alertmanager_yaml, &plan.id).map_err(|error| {
+        tracing::error!(version = plan.version, %error, "a published plan is refused; the last one stays in force");
+        OpError::dead_letter(error)
+    })
+}
+
+/// Without its plan a task must not go on: alerts and timers would be used up, and what they were to tell never told.
+fn stored(plan: &v1::Plan) -> Result<Plan, OpError> {
+    Plan::parse_redacted(&plan.alertmanager_yaml, &plan.id).map_err(|error| {
+        let version = &plan.version;
+        OpError::Stop(format!(
+            "the plan in force (version {version}) cannot be read by this version of Beacon: {error}; start the version \
+             that ran before, publish a plan that both can read, then start this one"
+        ))
+    })
 }
 
 /// The silences as state, with their compiled form.
@@ -160,5 +174,22 @@ impl SilenceState {
         let compiled = Rc::new(compiled);
         *self.compiled.borrow_mut() = Some((version, Rc::clone(&compiled)));
         Ok(compiled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_plan_is_a_dead_letter_when_it_comes_and_a_stop_when_it_is_in_force() {
+        let plan = v1::Plan { version: "v7".into(), alertmanager_yaml: "route: 3".into(), ..v1::Plan::default() };
+        assert!(matches!(published(&plan), Err(OpError::DeadLetter(_))));
+        match stored(&plan) {
+            Err(OpError::Stop(reason)) => {
+                assert!(reason.contains("version v7") && reason.contains("route"), "{reason}")
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
