@@ -58,7 +58,8 @@ pub enum FlushDecision {
 /// Decides.
 pub fn decide(members: &[Member], told: &Told, settings: TargetSettings, now_ms: i64) -> FlushDecision {
     let firing = |member: &&Member| member.alert.status() == Status::Firing;
-    let open = |member: &&Member| told.open.contains(&member.alert.fingerprint);
+    let open_prints: BTreeSet<&String> = told.open.iter().collect();
+    let open = |member: &&Member| open_prints.contains(&member.alert.fingerprint);
     let mut visible: Vec<&Member> = members
         .iter()
         .filter(|member| if firing(member) { !member.muted } else { !member.muted || open(member) })
@@ -87,7 +88,7 @@ pub fn decide(members: &[Member], told: &Told, settings: TargetSettings, now_ms:
         settings.repeat_interval_ms,
         now_ms,
     );
-    let owed = settings.send_resolved && resolved_prints.iter().any(|print| told.open.contains(print));
+    let owed = settings.send_resolved && resolved_prints.iter().any(|print| open_prints.contains(print));
     let reason = match decision {
         Decision::Send(reason) => Some(Reason::from(reason)),
         Decision::Record => None,

@@ -60,10 +60,19 @@ impl Tracked {
     }
 }
 
-/// Refuses what the gateway would have refused: anybody may write to the topic.
-pub fn validate(event: AlertEvent) -> Result<AlertEvent, OpError> {
-    if event.labels.values().all(String::is_empty) {
+/// Refuses what the gateway would have refused, and takes empty labels off as it does: anybody may write to the topic.
+pub fn validate(mut event: AlertEvent) -> Result<AlertEvent, OpError> {
+    // An empty value is the same as no label, to Prometheus and so to the fingerprint.
+    event.labels.retain(|_, value| !value.is_empty());
+    if event.labels.is_empty() {
         return Err(OpError::dead_letter("an alert needs at least one label: its labels are its identity"));
+    }
+    if event.labels.contains_key("") {
+        return Err(OpError::dead_letter("a label has no name"));
+    }
+    if !event.tenant.is_empty() {
+        // It would be routed by the plan of all and muted by the silences of all, and no API would show it.
+        return Err(OpError::dead_letter(format!("there are no tenants yet: `{}` must be empty", event.tenant)));
     }
     if event.received_at_ms <= 0 {
         return Err(OpError::dead_letter("received_at_ms is missing: milliseconds since the epoch"));
@@ -247,5 +256,32 @@ fn notified(alert: &AlertState) -> NotifiedAlert {
         ends_at_ms: if alert.resolved { alert.ends_at_ms } else { 0 },
         generator_url: alert.generator_url.clone(),
         fingerprint: alert.fingerprint.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(labels: &[(&str, &str)]) -> AlertEvent {
+        AlertEvent {
+            labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            received_at_ms: 1,
+            ..AlertEvent::default()
+        }
+    }
+
+    #[test]
+    fn empty_labels_are_no_part_of_an_alert() {
+        let valid = validate(event(&[("host", "a"), ("rack", "")])).expect("valid");
+        assert_eq!(key(&valid), key(&event(&[("host", "a")])));
+        assert!(validate(event(&[("host", "")])).is_err());
+        assert!(validate(event(&[("host", "a"), ("", "b")])).is_err());
+    }
+
+    #[test]
+    fn an_alert_of_a_tenant_is_refused_while_there_are_none() {
+        let refused = validate(AlertEvent { tenant: "x".into(), ..event(&[("host", "a")]) });
+        assert!(refused.is_err_and(|error| error.to_string().contains("`x` must be empty")));
     }
 }
