@@ -91,7 +91,7 @@ pub(super) const HTTP: Table = &[
     (&["tls_config"], "remove it; certificates must be signed by an authority that this machine trusts"),
     (
         &["proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header"],
-        "remove it; a proxy can be set by the environment variables HTTPS_PROXY and NO_PROXY",
+        "remove it; webhooks are reached directly, and proxies in the environment are not used either",
     ),
     (&["http_headers"], "remove it"),
     (&["enable_http2"], "remove it; requests are made with HTTP/1.1"),
