@@ -25,6 +25,7 @@ pub use attempt::Attempt;
 pub use dispatcher::Dispatcher;
 pub use metrics::Metrics;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -33,6 +34,7 @@ use beacon_core::runtime::{App, AppConfig};
 use beacon_proto::topics::Topics;
 use beacon_proto::v1::internal::{Send, Sent};
 use beacon_proto::v1::{Notification, Outcome};
+use futures_util::FutureExt as _;
 
 /// Attempts that a thread hands to the dispatcher for one target. Twice as many as the largest number it makes at once, so that
 /// the next ones are at hand when places come free; what waits there is tried twice when its task moves to another process.
@@ -54,7 +56,7 @@ pub fn start(
         let dispatcher = Arc::clone(&dispatcher);
         runtime.spawn(async move {
             let notification = send.notification.unwrap_or_default();
-            let attempt = dispatcher.deliver(&notification).await;
+            let attempt = guarded(dispatcher.deliver(&notification)).await;
             done(sent(&notification, send.attempt, attempt));
         });
     });
@@ -74,6 +76,14 @@ pub fn read_plan(path: &std::path::Path) -> anyhow::Result<beacon_plan::Plan> {
     Ok(beacon_plan::Plan::parse(&text, &name)?)
 }
 
+/// A delivery that panics would leave its call without an answer, to be made again and to panic again for ever.
+async fn guarded(delivery: impl Future<Output = Attempt>) -> Attempt {
+    AssertUnwindSafe(delivery).catch_unwind().await.unwrap_or_else(|_| Attempt::Dead {
+        // The panic's text went to the log; it may quote anything, and this goes to a topic.
+        detail: "a defect of Beacon: the delivery panicked, see the notifier's output".to_owned(),
+    })
+}
+
 fn sent(notification: &Notification, number: u32, attempt: Attempt) -> Sent {
     let (outcome, retry_after) = match &attempt {
         Attempt::Accepted { .. } => (Outcome::Accepted, None),
@@ -87,5 +97,19 @@ fn sent(notification: &Notification, number: u32, attempt: Attempt) -> Sent {
         outcome: outcome.into(),
         detail: attempt.detail().to_owned(),
         retry_after_ms: retry_after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_delivery_that_panics_is_given_up_and_its_text_kept_from_the_ledger() {
+        let attempt = guarded(async { panic!("with a s3cret") }).await;
+        let Attempt::Dead { detail } = attempt else { panic!("dead") };
+        assert!(detail.contains("panicked") && !detail.contains("s3cret"), "{detail}");
+        let fine = Attempt::Accepted { detail: "HTTP 200".to_owned() };
+        assert_eq!(guarded(std::future::ready(fine.clone())).await, fine);
     }
 }

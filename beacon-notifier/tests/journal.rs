@@ -181,6 +181,18 @@ fn what_cannot_succeed_is_not_tried_again() {
 }
 
 #[test]
+fn an_attempt_that_cannot_be_read_any_more_ends_and_the_next_page_comes() {
+    let mut journal = Journal::new();
+    journal.decide("n1", "g", 0);
+    let attempts = journal.attempts();
+    journal.driver.answer(&attempts[0].0, &Sent { outcome: Outcome::Dead.into(), ..Sent::default() });
+    assert_eq!(journal.ledger(), ["n1 intent 1", "n1 dead 1"]);
+    assert_eq!(journal.dead_letters(), 1);
+    journal.decide("n2", "g", 0);
+    assert_eq!(ids(&journal.attempts()), [("n2", 1)]);
+}
+
+#[test]
 fn one_target_in_trouble_does_not_hold_up_another() {
     let mut journal = Journal::new();
     journal.decide("n1", "g", 0);

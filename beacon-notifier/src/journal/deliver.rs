@@ -121,7 +121,7 @@ impl Deliver {
 
     fn on_sent(&self, sent: Sent, ctx: &mut Ctx<'_, Self>) -> OpResult {
         let Some(target) = &sent.target else {
-            return Err(OpError::dead_letter(format!("an attempt without target: {}", sent.detail)));
+            return self.on_unreadable(&sent.detail, ctx);
         };
         let name = name(target);
         let Some(mut outbox) = self.outboxes.get(ctx, &name)? else { return Ok(()) };
@@ -159,6 +159,19 @@ impl Deliver {
             }
             _ => self.give_up(&name, outbox, current, Failure::Refused, sent.detail, ctx),
         }
+    }
+
+    /// A request of this group could not be read, and so not even its target is known. Whatever is under way may be the
+    /// one: without an end it would be under way for ever, and its target never told of this group again.
+    fn on_unreadable(&self, detail: &str, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        for (name, mut outbox) in self.outboxes.entries(ctx)? {
+            if let (true, Some(current)) = (outbox.in_flight, outbox.current.clone()) {
+                outbox.in_flight = false;
+                let reason = format!("an attempt of this group cannot be read: {detail}");
+                self.give_up(&name, outbox, current, Failure::Refused, reason, ctx)?;
+            }
+        }
+        Ok(())
     }
 
     fn give_up(

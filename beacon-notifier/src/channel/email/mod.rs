@@ -13,6 +13,7 @@ mod session;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use beacon_plan::receiver::Email;
 use beacon_proto::v1::Notification;
 
@@ -41,7 +42,7 @@ impl EmailChannel {
         Ok(Self {
             composer: Composer::new(email, external_url)?,
             server: Server::new(email, trust)?,
-            redactor: Redactor::new([email.auth_password.expose().to_owned()]),
+            redactor: Redactor::new(secrets(&email.auth_username, &email.auth_identity, email.auth_password.expose())),
         })
     }
 
@@ -62,8 +63,35 @@ impl EmailChannel {
     }
 }
 
+/// The password as it is and as logging in sends it, which a server may quote: LOGIN's line and PLAIN's (RFC 4616).
+fn secrets(user: &str, identity: &str, password: &str) -> Vec<String> {
+    if password.is_empty() {
+        return Vec::new();
+    }
+    let plain = BASE64_STANDARD.encode(format!("{identity}\0{user}\0{password}"));
+    vec![password.to_owned(), BASE64_STANDARD.encode(password), plain]
+}
+
 impl fmt::Debug for EmailChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmailChannel").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_login_loses_its_password_also_encoded() {
+        // The first is RFC 4616's own example.
+        for (identity, user, password, line) in
+            [("", "tim", "tanstaaftanstaaf", "AHRpbQB0YW5zdGFhZnRhbnN0YWFm"), ("", "beacon", "s3cret", "czNjcmV0")]
+        {
+            let redactor = Redactor::new(secrets(user, identity, password));
+            assert_eq!(redactor.strike_out(&format!("5.5.4 bad: {line}")), "5.5.4 bad: <secret>");
+            assert_eq!(redactor.strike_out(&format!("no {password}")), "no <secret>");
+        }
+        assert!(secrets("tim", "", "").is_empty());
     }
 }
