@@ -1,5 +1,6 @@
 //! Flags of the log and of a process's part of an application.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::checkpoints::CheckpointFlags;
 use crate::logging::LoggingFlags;
 use crate::metrics::MetricsFlags;
 
-/// Where Kafka is and which topics are ours.
-#[derive(Clone, Debug, clap::Args)]
+/// Where Kafka is. What is set by `--kafka.config` may be a password and is not shown by `Debug`.
+#[derive(Clone, clap::Args)]
 pub struct KafkaFlags {
     /// Brokers to begin with, `host:port` separated by commas.
     #[arg(long = "kafka.bootstrap-servers", value_name = "HOSTS", env = "KAFKA_BOOTSTRAP_SERVERS", global = true)]
@@ -33,6 +34,17 @@ pub struct KafkaFlags {
         global = true
     )]
     pub config_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for KafkaFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.config.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("KafkaFlags")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("config", &names)
+            .field("config_file", &self.config_file)
+            .finish()
+    }
 }
 
 /// Which topics are ours.

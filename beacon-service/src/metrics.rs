@@ -1,4 +1,4 @@
-//! The metrics of the engine behind an address: `/metrics` for Prometheus, `/healthz` for who restarts processes.
+//! The metrics of the engine behind an address: `/metrics` for Prometheus, `/healthz` for who asks whether it is ready.
 //!
 //! What it deliberately does not do: TLS and passwords; listen on an address that only the scraper reaches.
 
@@ -15,6 +15,7 @@ use axum::routing::get;
 use beacon_core::log::Log;
 use beacon_core::metrics::{Dialect, Sample, render};
 use beacon_core::runtime::{AppStatus, AppWatch};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// How old the lag may be that is told: each look at it asks the log twice for every input partition.
@@ -117,11 +118,8 @@ pub async fn serve(
     observed: Arc<Observed>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<std::net::SocketAddr> {
-    // As everywhere in Beacon, `:port` is every address of the machine.
-    let address = listen.strip_prefix(':').map_or_else(|| listen.to_owned(), |port| format!("[::]:{port}"));
-    let listener = tokio::net::TcpListener::bind(&address)
-        .await
-        .with_context(|| format!("--metrics.listen-address={listen}: cannot listen there"))?;
+    let listener =
+        bind(listen).await.with_context(|| format!("--metrics.listen-address={listen}: cannot listen there"))?;
     let at = listener.local_addr().context("the metrics' address")?;
     let routes = Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(observed);
     tokio::spawn(async move {
@@ -131,6 +129,16 @@ pub async fn serve(
     });
     tracing::info!(address = %at, "serving metrics");
     Ok(at)
+}
+
+/// As everywhere in Beacon, `:port` is every address of the machine.
+async fn bind(listen: &str) -> std::io::Result<TcpListener> {
+    let Some(port) = listen.strip_prefix(':') else { return TcpListener::bind(listen).await };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Ok(listener) => Ok(listener),
+        // A machine without IPv6 does not have that address; what else is wrong will be wrong here, too.
+        Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+    }
 }
 
 /// [`serve`] where the flags ask for it, until the process stops.

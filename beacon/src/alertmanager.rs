@@ -168,7 +168,8 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
     AllInOne::start(log, parts).await?.run().await
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration as Prometheus writes it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     beacon_plan::duration::parse(text).map_err(|error| error.to_string())
 }
 

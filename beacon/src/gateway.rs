@@ -1,10 +1,13 @@
 //! `beacon gateway`: HTTP in and out, on Kafka.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use beacon_gateway::{Gateway, GatewayConfig, PlanSource};
 use beacon_service::flags::{KafkaFlags, TopicFlags};
 use beacon_service::signals;
+
+use crate::alertmanager::duration;
 
 /// Flags of `beacon gateway`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,9 @@ pub struct GatewayArguments {
     /// Path before all routes; default: that of the external URL.
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     route_prefix: Option<String>,
+    /// How long expired silences are kept; give all gateways of an installation the same, `beacon alertmanager` included.
+    #[arg(long = "data.retention", value_name = "DURATION", default_value = "120h", value_parser = duration)]
+    retention: Duration,
     #[command(flatten)]
     kafka: KafkaFlags,
     #[command(flatten)]
@@ -33,6 +39,7 @@ pub async fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
     config.listen = arguments.listen;
     config.external_url = arguments.external_url;
     config.route_prefix = arguments.route_prefix;
+    config.silence_retention = arguments.retention;
     config.topics = arguments.topics.topics();
     config.partitions = arguments.topics.partitions(true);
     let shutdown = signals::shutdown()?;
