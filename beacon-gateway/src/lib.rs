@@ -8,8 +8,8 @@
 //! notifier does), and calls neither: they share topics only. It keeps nothing on disk; any number of gateways may run
 //! beside each other.
 //!
-//! Invariants: a 200 to posted alerts means that every valid one of them is durable; a read sees what the same gateway
-//! wrote before; no client input makes it panic.
+//! Invariants: a 200 to posted alerts means that every valid one of them is durable; a read waits up
+//! to 2 s for what the same gateway wrote before; no client input makes it panic.
 
 mod alerts;
 mod app;

@@ -45,7 +45,7 @@ impl AllInOne {
     /// # Errors
     /// A plan that cannot be used, an address that cannot be had, threads that cannot be started.
     pub async fn start(log: Arc<dyn Log>, mut parts: Parts<'_>) -> anyhow::Result<Self> {
-        // Links in notifications need the address, which is known only once it is bound.
+        // Links in notifications begin with it.
         let external_url = parts.gateway.external_url.clone().unwrap_or_else(|| link_base(&parts.gateway.listen));
         let dispatcher = Arc::new(Dispatcher::new([], &external_url, Terminal::stdout())?);
         let follower = Arc::clone(&dispatcher);
