@@ -29,7 +29,7 @@ pub struct Arguments {
 /// Runs until a signal asks it to stop. Logging must be set up.
 ///
 /// # Errors
-/// Wrong settings, a log that cannot be reached, or why the notifier ended.
+/// Wrong settings, or why the notifier ended. A log that is away is waited for.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut shutdown = signals::shutdown()?;
     let mut reloads = signals::reloads()?;
@@ -49,7 +49,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     let process = &arguments.process;
     let config = process.app_config().await?;
-    let log = process.kafka.connect()?;
+    let log = process.kafka.connect_later()?;
     tracing::info!(log = log.describe(), instance = config.instance, "notifier starts");
     let runtime = tokio::runtime::Handle::current();
     let observed = Observed::new(Arc::clone(&log));

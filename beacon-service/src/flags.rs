@@ -142,11 +142,25 @@ impl InstanceFlags {
 }
 
 impl KafkaFlags {
-    /// Connects to Kafka.
+    /// Connects to Kafka; for tools.
     ///
     /// # Errors
     /// When no broker was named, a setting is wrong, or nobody answers.
     pub fn connect(&self) -> anyhow::Result<Arc<dyn Log>> {
+        let log = KafkaLog::connect(self.config()?).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(log)
+    }
+
+    /// A Kafka that need not be there yet: after a power cut brokers and Beacon start together.
+    ///
+    /// # Errors
+    /// When no broker was named, or a setting is wrong.
+    pub fn connect_later(&self) -> anyhow::Result<Arc<dyn Log>> {
+        let log = KafkaLog::connect_later(self.config()?).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(log)
+    }
+
+    fn config(&self) -> anyhow::Result<KafkaConfig> {
         let servers = self
             .bootstrap_servers
             .as_ref()
@@ -165,8 +179,7 @@ impl KafkaFlags {
             }
         }
         config.extra.extend(self.config.iter().cloned());
-        let log = KafkaLog::connect(config).map_err(|error| anyhow::anyhow!("{error}"))?;
-        Ok(log)
+        Ok(config)
     }
 }
 

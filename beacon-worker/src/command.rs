@@ -18,12 +18,12 @@ pub struct Arguments {
 /// Runs until a signal asks it to stop. Logging must be set up.
 ///
 /// # Errors
-/// Wrong settings, a log that cannot be reached, or why the worker ended.
+/// Wrong settings, or why the worker ended. A log that is away is waited for.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut shutdown = signals::shutdown()?;
     let process = &arguments.process;
     let config = process.app_config().await?;
-    let log = process.kafka.connect()?;
+    let log = process.kafka.connect_later()?;
     tracing::info!(log = log.describe(), instance = config.instance, "worker starts");
     let app = crate::start(Arc::clone(&log), &process.topics.topics(), config)?;
     metrics::serve_if_asked(&process.metrics, log, app.watch(), shutdown.clone()).await?;

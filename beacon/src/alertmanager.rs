@@ -147,8 +147,8 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
     gateway.partitions = arguments.topics.partitions(on_kafka);
     gateway.silence_retention = arguments.retention;
     let log: Arc<dyn Log> = if on_kafka {
-        let kafka = arguments.kafka.clone();
-        tokio::task::spawn_blocking(move || kafka.connect()).await??
+        // HTTP answers first; what needs Kafka says why it waits.
+        arguments.kafka.connect_later()?
     } else {
         EmbeddedLog::open(arguments.storage_path.join("log"))
             .with_context(|| format!("--storage.path {}", arguments.storage_path.display()))?

@@ -1,9 +1,10 @@
 //! Gateway, worker and notifier in one process, over one log. They share topics only, as separate processes do.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use beacon_core::log::Log;
 use beacon_core::metrics::Dialect;
 use beacon_core::runtime::{App, AppConfig, StateLocation};
@@ -14,13 +15,20 @@ use beacon_plan::Plan;
 use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::metrics::Observed;
 use beacon_service::{running, signals};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The folder of a data directory where checkpoints are kept unless told otherwise.
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// What runs together.
 pub struct AllInOne {
-    gateway: Gateway,
+    address: SocketAddr,
+    shutdown: watch::Receiver<bool>,
+    /// It serves already.
+    gateway: JoinHandle<anyhow::Result<()>>,
+    /// Stops the gateway when true or gone.
+    stop: watch::Sender<bool>,
     worker: App,
     notifier: App,
 }
@@ -40,11 +48,14 @@ pub struct Parts<'a> {
 }
 
 impl AllInOne {
-    /// Binds the address first, so that clients get an answer at once, then starts the rest behind it.
+    /// Serves first, so that clients get an answer at once, then starts the rest behind it.
     ///
     /// # Errors
-    /// A plan that cannot be used, an address that cannot be had, threads that cannot be started.
+    /// A plan that cannot be used, an address that cannot be had, checkpoints that cannot be opened, threads that cannot be
+    /// started.
     pub async fn start(log: Arc<dyn Log>, mut parts: Parts<'_>) -> anyhow::Result<Self> {
+        // Before anybody is answered: whoever was may ask for a stop.
+        let mut shutdown = signals::shutdown()?;
         // Links in notifications begin with it.
         let external_url = parts.gateway.external_url.clone().unwrap_or_else(|| link_base(&parts.gateway.listen));
         let dispatcher = Arc::new(Dispatcher::new([], &external_url, Terminal::stdout())?);
@@ -58,43 +69,44 @@ impl AllInOne {
         let engine = Arc::clone(&observed);
         parts.gateway.more_metrics = Some(Arc::new(move || Box::pin(Arc::clone(&engine).text(Dialect::OpenMetrics))));
         let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;
+        let address = gateway.local_addr()?;
+        crate::gateway::reload_on_sighup(&gateway)?;
+        let (stop, stopped) = watch::channel(false);
+        let gateway = tokio::spawn(gateway.serve(stopped));
         let mut config = AppConfig::new(partitions);
         config.state = StateLocation::Directory(parts.state_dir.to_owned());
         config.instance = parts.instance;
-        // After the address is bound: storage far away may take its time to answer.
-        config.checkpoints = parts.checkpoints.open(parts.checkpoint_folder).await?;
+        // While HTTP is answered: storage far away may take its time to answer.
+        config.checkpoints = tokio::select! {
+            opened = parts.checkpoints.open(parts.checkpoint_folder) => opened?,
+            _ = shutdown.wait_for(|stop| *stop) => bail!("stopped while the checkpoints were being opened"),
+        };
         let worker = beacon_worker::start(Arc::clone(&log), &topics, config.clone())?;
         let runtime = tokio::runtime::Handle::current();
         let notifier = beacon_notifier::start(log, &topics, config, dispatcher, runtime)?;
         observed.add(worker.watch());
         observed.add(notifier.watch());
-        Ok(Self { gateway, worker, notifier })
+        Ok(Self { address, shutdown, gateway, stop, worker, notifier })
     }
 
-    /// The gateway, before it serves.
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
+    /// Where it listens: the real port when 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Serves until a signal, or until one of the parts ends.
+    /// Runs until a signal, or until one of the parts ends.
     ///
     /// # Errors
     /// Why a part ended by itself.
     pub async fn run(self) -> anyhow::Result<()> {
-        let shutdown = signals::shutdown()?;
-        crate::gateway::reload_on_sighup(&self.gateway)?;
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let asked = async {
-            let mut shutdown = shutdown;
-            let _ = shutdown.wait_for(|stop| *stop).await;
-        };
-        let (mut worker_stop, mut notifier_stop) = (stopped.clone(), stopped.clone());
-        let mut gateway = tokio::spawn(self.gateway.serve(stopped));
+        let (mut gateway, stop, mut shutdown) = (self.gateway, self.stop, self.shutdown);
+        let asked = shutdown.wait_for(|stop| *stop);
+        let (mut worker_stop, mut notifier_stop) = (stop.subscribe(), stop.subscribe());
         let mut worker = tokio::spawn(async move { running::until_stopped(self.worker, &mut worker_stop).await });
         let mut notifier = tokio::spawn(async move { running::until_stopped(self.notifier, &mut notifier_stop).await });
         let (mut gateway_result, mut worker_result, mut notifier_result) = (None, None, None);
         tokio::select! {
-            () = asked => {}
+            _ = asked => {}
             result = &mut gateway => gateway_result = Some(result),
             result = &mut worker => worker_result = Some(result),
             result = &mut notifier => notifier_result = Some(result),

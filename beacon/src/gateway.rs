@@ -43,9 +43,8 @@ pub async fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
     config.topics = arguments.topics.topics();
     config.partitions = arguments.topics.partitions(true);
     let shutdown = signals::shutdown()?;
-    let kafka = arguments.kafka;
-    let log = tokio::task::spawn_blocking(move || kafka.connect()).await??;
-    let gateway = Gateway::bind(config, log).await?;
+    // HTTP answers first; what needs Kafka says why it waits.
+    let gateway = Gateway::bind(config, arguments.kafka.connect_later()?).await?;
     reload_on_sighup(&gateway)?;
     gateway.serve(shutdown).await
 }

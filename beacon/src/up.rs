@@ -55,7 +55,7 @@ pub async fn run(arguments: UpArguments) -> anyhow::Result<()> {
         checkpoint_folder: Some(arguments.data_dir.join(CHECKPOINTS)),
     };
     let running = AllInOne::start(log, parts).await?;
-    println!("{}", greeting(running.gateway().local_addr()?.port(), &arguments));
+    println!("{}", greeting(running.address().port(), &arguments));
     running.run().await
 }
 

@@ -8,6 +8,7 @@ mod calm;
 mod changing_group;
 mod checkpoint_tools;
 mod killed_worker;
+mod late_kafka;
 mod lives;
 mod lost_disk;
 mod poison;

@@ -40,17 +40,22 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Connects; see [`super::KafkaLog::connect`].
     pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
+        let cluster = Self::connect_later(config)?;
+        cluster.metadata(None)?;
+        Ok(cluster)
+    }
+
+    /// See [`super::KafkaLog::connect_later`].
+    pub fn connect_later(config: KafkaConfig) -> Result<Self, LogError> {
         config.check()?;
         let uncommitted = reading_client(&config.reading("admin", "read_uncommitted"))?;
-        let cluster = Self {
+        Ok(Self {
             config,
             uncommitted,
             committed: OnceLock::new(),
             known_topics: Mutex::default(),
             lacks_kip_848: AtomicBool::new(false),
-        };
-        cluster.metadata(None)?;
-        Ok(cluster)
+        })
     }
 
     pub fn config(&self) -> &KafkaConfig {

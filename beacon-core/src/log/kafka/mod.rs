@@ -65,6 +65,17 @@ impl KafkaLog {
     pub fn connect(config: KafkaConfig) -> Result<Arc<Self>, LogError> {
         Ok(Arc::new(Self { cluster: Arc::new(Cluster::connect(config)?) }))
     }
+
+    /// As [`KafkaLog::connect`], but returns at once: each call waits for an answer itself, and is
+    /// [`Retriable`](super::LogErrorKind::Retriable) when none comes in time. For a process that outlives an outage of Kafka at
+    /// its start, as an [`App`](crate::runtime::App) does.
+    ///
+    /// # Errors
+    /// [`Configuration`](super::LogErrorKind::Configuration) for a setting that is unknown or refused. A refused login shows
+    /// in the first call.
+    pub fn connect_later(config: KafkaConfig) -> Result<Arc<Self>, LogError> {
+        Ok(Arc::new(Self { cluster: Arc::new(Cluster::connect_later(config)?) }))
+    }
 }
 
 impl fmt::Debug for KafkaLog {
