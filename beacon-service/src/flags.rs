@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use beacon_core::log::Log;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
-use beacon_core::runtime::{AppConfig, StateLocation};
+use beacon_core::runtime::{AppConfig, Membership, StateLocation};
 use beacon_proto::topics::Topics;
 
 use crate::checkpoints::CheckpointFlags;
@@ -76,6 +76,25 @@ impl TopicFlags {
     }
 }
 
+/// How a group takes a process; see [`Membership`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MembershipFlag {
+    /// Known by its instance name.
+    #[default]
+    Static,
+    /// Comes and goes.
+    Dynamic,
+}
+
+impl From<MembershipFlag> for Membership {
+    fn from(flag: MembershipFlag) -> Self {
+        match flag {
+            MembershipFlag::Static => Self::Static,
+            MembershipFlag::Dynamic => Self::Dynamic,
+        }
+    }
+}
+
 /// This process among those of its application.
 #[derive(Clone, Debug, clap::Args)]
 pub struct InstanceFlags {
@@ -86,6 +105,11 @@ pub struct InstanceFlags {
     /// pod's name.
     #[arg(long = "instance", value_name = "NAME", env = "BEACON_INSTANCE", default_value = "0")]
     pub instance: String,
+    /// How its group takes this process: `static` has its tasks wait for its return, up to ten seconds, and moves no other;
+    /// `dynamic` gives them to the others at once when it stops, and others work on meanwhile (KIP-848, where the broker
+    /// speaks it). The same for all processes of a kind.
+    #[arg(long = "membership", value_name = "HOW", env = "BEACON_MEMBERSHIP", value_enum, default_value_t)]
+    pub membership: MembershipFlag,
     /// Stream threads.
     #[arg(long = "threads", value_name = "COUNT", default_value_t = 1)]
     pub threads: u32,
@@ -135,6 +159,7 @@ impl InstanceFlags {
         let mut config = AppConfig::new(partitions);
         config.threads = self.threads.max(1);
         config.instance.clone_from(&self.instance);
+        config.membership = self.membership.into();
         config.state = StateLocation::Directory(self.state_dir.clone());
         config.commit_interval = Duration::from_millis(self.commit_interval_ms.max(1));
         config

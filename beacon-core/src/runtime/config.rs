@@ -17,6 +17,25 @@ pub enum StateLocation {
     Directory(PathBuf),
 }
 
+/// How the group of an application takes its processes: as those it knows by name, or as they come and go.
+///
+/// The choice is between a quick return and a quick takeover. All processes of an application should make the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// Known by the instance name. A process that comes back within the session time-out, after an update or `kill -9`,
+    /// has its tasks again at once, and no other task moves. The price: while it is away its tasks wait for it, for the
+    /// whole session time-out, after a stop in good order too. On Kafka this is the classic protocol, under which a
+    /// rebalance stops all tasks for a moment (decision 0007).
+    #[default]
+    Static,
+    /// Known by nothing. A process that stops hands its tasks to the others at once, and one that comes is given some at
+    /// once. The price: one that was killed and comes back at once is given the tasks of its ghost only when that one's
+    /// session has expired. On Kafka this is the protocol of KIP-848 where the broker speaks it and takes the session
+    /// time-out asked for: partitions move one by one, and tasks that stay work on through a rebalance. Else it is the
+    /// classic protocol.
+    Dynamic,
+}
+
 /// Settings of one process's part of an application.
 #[derive(Clone, Debug)]
 pub struct AppConfig {
@@ -28,6 +47,8 @@ pub struct AppConfig {
     /// This process among those of the application: unique, and the same after a restart. It makes up the
     /// transactional ids and the static membership, so two processes with one ordinal fence each other.
     pub instance: String,
+    /// How the group takes this process. Default [`Membership::Static`].
+    pub membership: Membership,
     /// Where committed state is kept.
     pub state: StateLocation,
     /// Memory of the stores on disk. `None`: what all applications of this process share, sized from its control group's
@@ -83,6 +104,7 @@ impl AppConfig {
             partitions,
             threads: 1,
             instance: "0".to_owned(),
+            membership: Membership::default(),
             state: StateLocation::Memory,
             memory: None,
             standbys: 0,

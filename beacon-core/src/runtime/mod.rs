@@ -35,7 +35,7 @@ mod watch;
 
 pub use app::{App, AppError, AppStatus};
 pub use bring_up::{bring_up, fetch_checkpoint};
-pub use config::{AppConfig, StateLocation};
+pub use config::{AppConfig, Membership, StateLocation};
 pub use memory::{MemoryBudget, StoreMemory};
 pub use prepare::internal_topics;
 pub use progress::{RestorePhase, RestoreProgress};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::AppConfig;
 use super::app::{AppError, Shared};
 use super::calls::Calls;
 use super::checkpointing::Checkpointing;
@@ -25,6 +24,7 @@ use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
 use super::trimming::Trimming;
 use super::upstream::Upstream;
+use super::{AppConfig, Membership};
 use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
 use crate::task::{TaskError, TaskId};
 use crate::time::ProcessingTime;
@@ -236,7 +236,7 @@ impl StreamThread {
         }
         let member = format!("{application}-{}-{}", self.config.instance, self.number);
         let mut config = SessionConfig::new(application, member.clone(), topics);
-        config.instance_id = Some(member);
+        config.instance_id = (self.config.membership == Membership::Static).then_some(member);
         config.session_timeout = self.config.session_timeout;
         config.transaction_timeout = self.config.transaction_timeout;
         self.log.session(config)

@@ -3,6 +3,7 @@
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::GroupProtocol;
+use crate::log::LogErrorKind;
 
 /// A protocol as librdkafka's `group.protocol` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +41,10 @@ pub(super) fn decide_at_first(wanted: GroupProtocol, static_member: bool) -> Opt
     }
 }
 
-/// The choice once the broker took or refused the session time-out as a setting of the group.
-pub(super) fn decide_by_timeout(accepted: bool) -> (Protocol, Reason) {
-    if accepted { (Protocol::Consumer, Reason::TimeoutAccepted) } else { (Protocol::Classic, Reason::TimeoutRefused) }
+/// The choice once the broker did not take the session time-out as a setting of the group, for this kind of reason. `None`:
+/// that was no refusal, and it has to be asked again, since a group's members must not guess differently.
+pub(super) fn decide_by_refusal(kind: LogErrorKind) -> Option<(Protocol, Reason)> {
+    (kind != LogErrorKind::Retriable).then_some((Protocol::Classic, Reason::TimeoutRefused))
 }
 
 /// What to do about an error that ended a consumer.
@@ -82,8 +84,9 @@ mod tests {
     #[test]
     fn a_dynamic_member_speaks_what_honours_its_session_timeout() {
         assert_eq!(decide_at_first(GroupProtocol::Auto, false), None);
-        assert_eq!(decide_by_timeout(true).0, Protocol::Consumer);
-        assert_eq!(decide_by_timeout(false).0, Protocol::Classic);
+        let refused = Some((Protocol::Classic, Reason::TimeoutRefused));
+        assert_eq!(decide_by_refusal(LogErrorKind::Configuration), refused);
+        assert_eq!(decide_by_refusal(LogErrorKind::Retriable), None, "no answer is no refusal");
     }
 
     #[test]

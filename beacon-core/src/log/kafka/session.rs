@@ -20,7 +20,7 @@ use super::error::{from_call, kind_of, log_error};
 use super::inbox::Inbox;
 use super::membership::{Change, Membership, Next};
 use super::partitions::{list, list_at, owned_names};
-use super::protocol::{AfterFatal, Protocol, Reason, after_fatal, decide_at_first, decide_by_timeout};
+use super::protocol::{AfterFatal, Protocol, Reason, after_fatal, decide_at_first, decide_by_refusal};
 use super::raw::{Client, ClientKind, NoDeliveries, Rebalance};
 use super::transaction::{Ledger, Transactor};
 
@@ -58,7 +58,7 @@ impl KafkaSession {
         }
         // First the fence, then the group: offsets a predecessor left undecided are decided before they are read.
         let transactor = open_transactor(&cluster, &config)?;
-        let (protocol, reason) = choose_protocol(&cluster, &config, &transactor);
+        let (protocol, reason) = choose_protocol(&cluster, &config, &transactor)?;
         tracing::info!(group = %config.group, ?protocol, ?reason, "joining the group");
         let client = join(&cluster, &config, protocol)?;
         let inbox = Inbox::new(Arc::clone(&client), cluster.config().max_batch);
@@ -505,27 +505,39 @@ fn open_transactor(cluster: &Cluster, config: &SessionConfig) -> Result<Transact
 }
 
 /// Asks the broker only if the answer matters; see [`Reason`].
-fn choose_protocol(cluster: &Cluster, config: &SessionConfig, transactor: &Transactor) -> (Protocol, Reason) {
+///
+/// # Errors
+/// When the broker gives no answer in time on which the protocol depends.
+fn choose_protocol(
+    cluster: &Cluster,
+    config: &SessionConfig,
+    transactor: &Transactor,
+) -> Result<(Protocol, Reason), LogError> {
     if cluster.config().group_protocol != GroupProtocol::Classic && cluster.lacks_kip_848() {
-        return (Protocol::Classic, Reason::Unsupported);
+        return Ok((Protocol::Classic, Reason::Unsupported));
     }
     let wanted = cluster.config().group_protocol;
     let decided = decide_at_first(wanted, config.instance_id.is_some());
     if let Some((Protocol::Classic, reason)) = decided {
-        return (Protocol::Classic, reason);
+        return Ok((Protocol::Classic, reason));
     }
     let settings = [
         ("consumer.session.timeout.ms", config.session_timeout.as_millis().to_string()),
         ("consumer.heartbeat.interval.ms", heartbeat_interval(config.session_timeout).as_millis().to_string()),
     ];
     let altered = transactor.client().alter_group(&config.group, &settings, cluster.config().timeout);
-    if let Err((code, text)) = &altered {
-        tracing::warn!(
-            group = %config.group, ?code,
-            "the broker refuses a session time-out of {:?} for this group: {text}", config.session_timeout
-        );
+    let Err((code, text)) = altered else {
+        return Ok(decided.unwrap_or((Protocol::Consumer, Reason::TimeoutAccepted)));
+    };
+    let context = format!("setting the session time-out of group {} to {:?}", config.group, config.session_timeout);
+    let error = log_error(code, format_args!("{context}: {text}"));
+    match decided.or_else(|| decide_by_refusal(error.kind())) {
+        Some(decided) => {
+            tracing::warn!(group = %config.group, %error, "the broker does not take the session time-out");
+            Ok(decided)
+        }
+        None => Err(error),
     }
-    decided.unwrap_or_else(|| decide_by_timeout(altered.is_ok()))
 }
 
 /// A tenth of the session time-out, so that a lost heartbeat or two cost no membership. It is also how soon a member
