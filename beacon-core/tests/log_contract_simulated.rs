@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use beacon_core::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
+use beacon_core::log::{CleanupPolicy, Event, Log, SessionConfig, TopicPartition, TopicSpec};
+use beacon_core::tools::{Holder, holders};
 
-use log_contract::{Subject, unique_prefix};
+use log_contract::{Subject, plain, unique_prefix};
 
 /// The machine's clock, and no faults.
 struct Calm {
@@ -51,3 +53,43 @@ log_contract::claims!(|_| Subject {
     session_timeout: Duration::from_secs(2),
     keep: Box::new(()),
 });
+
+/// Looks until `holds`.
+fn look_until(log: &dyn Log, holds: impl Fn(&[Holder]) -> bool) -> Vec<Holder> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = holders(log, &["in", "out"]).expect("looked");
+        if holds(&found) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+    }
+}
+
+#[test]
+fn who_holds_readers_back_is_named_until_the_markers_are_there() {
+    let marker_delay = Duration::from_millis(300);
+    let log = SimulatedLog::new(Arc::new(Calm { started: Instant::now(), marker_delay }));
+    let topic = |name: &str| TopicSpec {
+        name: name.to_owned(),
+        partitions: 1,
+        cleanup: CleanupPolicy::Delete { retention: None },
+    };
+    log.create_topics(&[topic("in"), topic("out")]).expect("made");
+    let mut session = log.session(SessionConfig::new("group", "writer", vec!["in".to_owned()])).expect("a session");
+    while !matches!(session.poll(Duration::from_millis(50)).expect("polled"), Event::Assigned(_)) {}
+    assert_eq!(holders(&log, &["in", "out"]).expect("looked"), []);
+    session.begin().expect("begun");
+    session.send(plain("out", 0, "held")).expect("sent");
+    let found = look_until(&log, |found| !found.is_empty());
+    assert_eq!((found.len(), found[0].stable, found[0].end), (1, 0, 1), "{found:?}");
+    let writers = found[0].writers.as_ref().expect("this log tells");
+    assert_eq!((writers.len(), &*writers[0].transactional_id, writers[0].is_decided), (1, "writer", false));
+    session.commit(&[(TopicPartition::new("in", 0), 0)]).expect("committed");
+    // Decided, and held until its marker is there.
+    look_until(&log, |found| {
+        let writers = found.iter().flat_map(|holder| holder.writers.iter().flatten());
+        assert!(writers.clone().all(|writer| writer.is_decided), "{found:?}");
+        found.is_empty()
+    });
+}

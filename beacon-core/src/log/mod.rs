@@ -57,6 +57,19 @@ pub struct OffsetRange {
     pub end: Offset,
 }
 
+/// A transaction that is not over, as who coordinates it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Who writes in it; of an application of the engine: its name, instance and thread.
+    pub transactional_id: String,
+    /// When it began, milliseconds since the epoch; `None`: the log does not tell.
+    pub since_ms: Option<i64>,
+    /// Whether its outcome is known and only the markers are missing that tell readers of it.
+    pub is_decided: bool,
+    /// Where it has written, and not been marked as over yet. On Kafka with offsets of groups, which are a topic, too.
+    pub partitions: Vec<TopicPartition>,
+}
+
 /// A log: topics, sessions, readers, appenders, administration. Shared by all threads of a process.
 pub trait Log: Send + Sync + 'static {
     /// What this log is, for messages: `kafka at 10.0.0.1:9092`, `embedded log in ./beacon-data/log`.
@@ -114,6 +127,15 @@ pub trait Log: Send + Sync + 'static {
     /// [`LogErrorKind::Fenced`] when the group has members; stop them first.
     fn set_committed(&self, _group: &str, _offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
         Err(LogError::new(LogErrorKind::Configuration, format!("{} sets no offsets of groups", self.describe())))
+    }
+
+    /// All transactions that are not over, whoever writes in them. For tools: on Kafka a topic is read for it.
+    ///
+    /// # Errors
+    /// [`LogErrorKind::Configuration`] when this log does not tell, or not this client.
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, LogError> {
+        let message = format!("{} does not tell which transactions are open", self.describe());
+        Err(LogError::new(LogErrorKind::Configuration, message))
     }
 
     /// Joins a group with a transactional producer of its own, fencing an older session of the same transactional id.

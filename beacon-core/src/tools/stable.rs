@@ -1,14 +1,14 @@
 //! Whose open transaction holds the last stable offset of a partition back.
 //!
-//! A reader of committed records stops at the first record of the oldest open transaction. Kafka would tell its
-//! producer (DescribeProducers, KIP-664), but librdkafka 2.12 has no such request. What can be told without it: which
-//! partitions are held, by which record, since when; whether the writer can be one of the application's own processes,
-//! and under which transactional ids those write. On the embedded log nothing is ever held: an open transaction is not
-//! in it.
+//! A reader of committed records stops at the first record of the oldest open transaction. Kafka would tell its producer
+//! (DescribeProducers, KIP-664), but librdkafka 2.12 has no such request. So three things that can be asked are put together:
+//! stable and true end of each partition, the time of the record between them, and what the transaction coordinators wrote
+//! down of the transactions that are not over ([`Log::open_transactions`]). On the embedded log nothing is ever held: an
+//! open transaction is not in it.
 
 use std::time::Duration;
 
-use crate::log::{Event, Isolation, Log, LogError, Offset, TopicPartition};
+use crate::log::{Event, Isolation, Log, LogError, Offset, OpenTransaction, TopicPartition};
 
 /// A partition whose readers wait for a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +21,20 @@ pub struct Holder {
     pub end: Offset,
     /// Time of the record they stop at, milliseconds since the epoch; `None`: it was not delivered in time.
     pub since_ms: Option<i64>,
+    /// The transactions that are not over and have written to the partition, most often one. Empty: no coordinator knows of
+    /// one, so it ended a moment ago, or it *hangs* and will never end by itself (KIP-890). `None`: the log does not tell
+    /// this client; a warning says why.
+    pub writers: Option<Vec<OpenTransaction>>,
 }
 
-/// Looks at every partition of these topics and tells those that are held back, with the time of the record at which.
+/// Looks at every partition of these topics and tells those that are held back, since when, and by whom.
 ///
 /// A commit in flight holds a partition for some milliseconds: who wants to know about stuck ones looks twice, or at
-/// [`Holder::since_ms`].
+/// [`Holder::since_ms`]. Blocks for two round trips a partition, and on Kafka, when something is held, for a reading of the
+/// topic `__transaction_state`, which needs the right to read it.
 ///
 /// # Errors
-/// Those of the log.
+/// Those of the log, but not that it does not name the writers.
 pub fn holders(log: &dyn Log, topics: &[&str]) -> Result<Vec<Holder>, LogError> {
     let mut found = Vec::new();
     for topic in topics {
@@ -39,11 +44,23 @@ pub fn holders(log: &dyn Log, topics: &[&str]) -> Result<Vec<Holder>, LogError> 
             let stable = log.offsets(&partition, Isolation::Committed)?.end;
             if stable < end {
                 let since_ms = time_at(log, &partition, stable)?;
-                found.push(Holder { partition, stable, end, since_ms });
+                found.push(Holder { partition, stable, end, since_ms, writers: None });
             }
         }
     }
+    if found.is_empty() {
+        return Ok(found);
+    }
+    match log.open_transactions() {
+        Ok(open) => found.iter_mut().for_each(|holder| holder.writers = Some(writers(&open, &holder.partition))),
+        Err(error) => tracing::warn!(%error, "who holds partitions back cannot be named"),
+    }
     Ok(found)
+}
+
+/// The transactions that have written to a partition.
+fn writers(open: &[OpenTransaction], partition: &TopicPartition) -> Vec<OpenTransaction> {
+    open.iter().filter(|transaction| transaction.partitions.contains(partition)).cloned().collect()
 }
 
 fn time_at(log: &dyn Log, partition: &TopicPartition, offset: Offset) -> Result<Option<i64>, LogError> {

@@ -6,4 +6,5 @@ mod children;
 mod commit;
 mod groups;
 mod reading;
+mod stable;
 pub mod support;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, Record, TopicPartition};
 
+use beacon_core::tools::holders;
+
 use crate::log_contract::{numbers, plain};
 use crate::subject;
 
@@ -138,4 +140,22 @@ fn appends_are_answered_after_the_log_was_dropped() {
     drop(appender);
     drop(answer);
     assert_eq!(answered.iter().collect::<Vec<_>>(), [true, true], "each exactly once");
+}
+
+#[test]
+fn an_open_transaction_holds_nobody_back() {
+    let subject = subject();
+    let (input, output) = (subject.topic("input", 1), subject.topic("output", 1));
+    let mut member = subject.join("group", "id", &[&input]);
+    member.own(1);
+    let look = || holders(subject.log.as_ref(), &[&input, &output]).expect("looked");
+    member.session.begin().expect("begun");
+    member.session.send(plain(&output, 0, "open")).expect("sent");
+    assert_eq!(look(), []);
+    subject.append_numbers(&output, 0, 1);
+    // What came after it is read before it.
+    assert_eq!((look(), subject.values(&output, 0)), (Vec::new(), numbers(1)));
+    assert_eq!(subject.log.open_transactions().expect("told"), []);
+    member.session.commit(&[(TopicPartition::new(Arc::clone(&input), 0), 0)]).expect("committed");
+    assert_eq!(look(), []);
 }

@@ -57,8 +57,8 @@ use self::store::Store;
 use self::threads::Threads;
 use self::topic::Topics;
 use super::{
-    Appender, Isolation, Log, LogError, Offset, OffsetRange, Reader, Session, SessionConfig, TopicDescription,
-    TopicPartition, TopicSpec,
+    Appender, Isolation, Log, LogError, Offset, OffsetRange, OpenTransaction, Reader, Session, SessionConfig,
+    TopicDescription, TopicPartition, TopicSpec,
 };
 
 /// What sessions, readers and appenders of one log share.
@@ -203,6 +203,11 @@ impl Log for EmbeddedLog {
     fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
         errors::refuse_members(group, &self.members(group)?)?;
         admin::set_committed(&self.shared.topics, &self.shared.queue, group, offsets)
+    }
+
+    /// None: what is not committed is in its session and nowhere in the log.
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, LogError> {
+        Ok(Vec::new())
     }
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {

@@ -35,6 +35,8 @@ mod raw_admin;
 mod reader;
 mod session;
 mod transaction;
+mod transaction_state;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,8 +44,8 @@ use std::sync::Arc;
 pub use config::{GroupProtocol, KafkaConfig};
 
 use super::{
-    Appender, Isolation, Log, LogError, Offset, OffsetRange, Reader, Session, SessionConfig, TopicDescription,
-    TopicPartition, TopicSpec,
+    Appender, Isolation, Log, LogError, Offset, OffsetRange, OpenTransaction, Reader, Session, SessionConfig,
+    TopicDescription, TopicPartition, TopicSpec,
 };
 use admin::Cluster;
 use appender::KafkaAppender;
@@ -127,6 +129,10 @@ impl Log for KafkaLog {
 
     fn set_committed(&self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
         self.cluster.set_committed(group, offsets)
+    }
+
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, LogError> {
+        transactions::open_transactions(&self.cluster)
     }
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {

@@ -28,8 +28,8 @@ use broker::{Broker, State};
 
 use super::model::{MemberId, Trim, trim};
 use super::{
-    Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, Reader, Session, SessionConfig,
-    TopicDescription, TopicPartition, TopicSpec,
+    Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, OpenTransaction, Reader, Session,
+    SessionConfig, TopicDescription, TopicPartition, TopicSpec,
 };
 
 /// One client's connection to a simulated log. [`SimulatedLog::client`] makes another one to the same log.
@@ -209,6 +209,11 @@ impl Log for SimulatedLog {
             state.version += 1;
             Ok(())
         })
+    }
+
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, LogError> {
+        self.client.meet(Call::Committed, "asking for open transactions")?;
+        Ok(self.client.state().transactions.all())
     }
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {

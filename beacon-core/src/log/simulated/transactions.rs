@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::log::model::MemberId;
-use crate::log::{Offset, TopicPartition};
+use crate::log::{self, Offset, TopicPartition};
 
 /// Names a transaction; grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,23 @@ impl Transactions {
         let transactional_id = transactional_id.to_owned();
         self.open.insert(id, OpenTransaction { transactional_id, deadline, ends: BTreeMap::new() });
         id
+    }
+
+    /// All that are not over, as anybody may know them.
+    pub(super) fn all(&self) -> Vec<log::OpenTransaction> {
+        let told = |transactional_id: &String, is_decided, partitions| log::OpenTransaction {
+            transactional_id: transactional_id.clone(),
+            since_ms: None,
+            is_decided,
+            partitions,
+        };
+        let open =
+            self.open.values().map(|open| told(&open.transactional_id, false, open.ends.keys().cloned().collect()));
+        let decided = self
+            .decided
+            .values()
+            .map(|decided| told(&decided.transactional_id, true, decided.markers.keys().cloned().collect()));
+        open.chain(decided).collect()
     }
 
     /// Open transactions that are past their time-out.
