@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use beacon_core::runtime::{RestorePhase, RestoreProgress};
+use beacon_core::runtime::{RestorePhase, RestoreProgress, time_left};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::screen::bars;
@@ -19,7 +19,6 @@ pub(crate) struct Restoring {
 
 /// Restores under way at the same time, shown as one.
 struct Course {
-    began: Instant,
     said: Instant,
     bar: ProgressBar,
 }
@@ -46,10 +45,13 @@ impl Sum {
         sum
     }
 
-    /// Done of a thousand. A changelog's record is counted as a hundred bytes, about what one is.
+    /// Done of a thousand, both kinds taken together by what they are in bytes.
     fn permille(&self) -> u64 {
-        let weight =
-            |index: fn((u64, u64)) -> u64| u128::from(index(self.bytes)) + 100 * u128::from(index(self.records));
+        let each = |phase: RestorePhase| u128::from(phase.bytes_each());
+        let weight = |index: fn((u64, u64)) -> u64| {
+            each(RestorePhase::Files) * u128::from(index(self.bytes))
+                + each(RestorePhase::Changelog) * u128::from(index(self.records))
+        };
         let (done, total) = (weight(|part| part.0), weight(|part| part.1));
         u64::try_from((1000 * done).checked_div(total).unwrap_or(0)).unwrap_or(1000).min(1000)
     }
@@ -67,9 +69,9 @@ impl Sum {
     }
 }
 
-/// What is left at the pace so far; nothing before there is a pace.
-fn time_left(permille: u64, elapsed: Duration) -> Option<Duration> {
-    (10..1000).contains(&permille).then(|| elapsed.mul_f64((1000 - permille) as f64 / permille as f64))
+/// How long it will take at the pace so far, in words.
+fn left_in_words(restores: &[RestoreProgress]) -> String {
+    time_left(restores).map_or_else(|| "not known yet".to_owned(), |left| HumanDuration(left).to_string())
 }
 
 impl Restoring {
@@ -90,12 +92,11 @@ impl Restoring {
         let course = self.course.get_or_insert_with(|| Course::begin(application));
         let permille = sum.permille();
         course.bar.set_position(permille);
-        course.bar.set_message(sum.text());
+        let left = left_in_words(restores);
+        course.bar.set_message(format!("time left: {left}, {}", sum.text()));
         if course.said.elapsed() >= LINE_EVERY {
             course.said = Instant::now();
             if course.bar.is_hidden() {
-                let left = time_left(permille, course.began.elapsed())
-                    .map_or_else(|| "not known yet".to_owned(), |left| HumanDuration(left).to_string());
                 tracing::info!(application, percent = permille / 10, left, "restoring: {}", sum.text());
             }
         }
@@ -104,11 +105,10 @@ impl Restoring {
 
 impl Course {
     fn begin(application: &str) -> Self {
-        let style = ProgressStyle::with_template("{prefix} {bar:30} {percent:>3} %, {eta} left, {msg}")
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {percent:>3} %, {msg}")
             .expect("the template is fixed, and right");
         let bar = bars().add(ProgressBar::new(1000)).with_style(style).with_prefix(format!("restoring {application}"));
-        let now = Instant::now();
-        Self { began: now, said: now, bar }
+        Self { said: Instant::now(), bar }
     }
 }
 
@@ -127,7 +127,8 @@ mod tests {
     use super::*;
 
     fn restore(phase: RestorePhase, done: u64, total: u64) -> RestoreProgress {
-        RestoreProgress { task: TaskId::Keyed(0), phase, done, total }
+        let elapsed = Duration::from_secs(10);
+        RestoreProgress { task: TaskId::Keyed(0), phase, done, total, found: 0, elapsed }
     }
 
     #[test]
@@ -149,10 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_follows_from_the_pace() {
-        assert_eq!(time_left(250, Duration::from_secs(10)), Some(Duration::from_secs(30)));
-        assert_eq!(time_left(0, Duration::from_secs(10)), None);
-        assert_eq!(time_left(1000, Duration::from_secs(10)), None);
+    fn what_is_left_is_told_as_soon_as_there_is_a_pace() {
+        assert_eq!(left_in_words(&[restore(RestorePhase::Files, 250, 1000)]), "30 seconds");
+        assert_eq!(left_in_words(&[restore(RestorePhase::Files, 0, 1000)]), "not known yet");
     }
 
     #[test]

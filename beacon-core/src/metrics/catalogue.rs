@@ -100,6 +100,9 @@ catalogue! {
     RESTORE_REMAINING_BYTES = Gauge "beacon_restore_remaining_bytes" []
         "Bytes of checkpoints' files that restores under way have still to fetch.",
         "";
+    RESTORE_REMAINING_SECONDS = Gauge "beacon_restore_remaining_seconds" []
+        "Seconds that restores under way will still take at their pace so far; left out while there is no pace yet.",
+        "";
     STANDBYS = Gauge "beacon_standby_tasks" []
         "Standby copies that have been brought up to the end of their changelog.",
         "standby-updating-tasks (Kafka Streams, state updater)";

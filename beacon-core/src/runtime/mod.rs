@@ -38,7 +38,7 @@ pub use bring_up::{bring_up, fetch_checkpoint};
 pub use config::{AppConfig, Membership, StateLocation};
 pub use memory::{MemoryBudget, StoreMemory};
 pub use prepare::internal_topics;
-pub use progress::{RestorePhase, RestoreProgress};
+pub use progress::{RestorePhase, RestoreProgress, time_left};
 pub use stats::{Stats, StatsSnapshot};
 pub use watch::AppWatch;
 

@@ -258,7 +258,7 @@ impl StreamThread {
     }
 
     fn told(&self, id: TaskId, mut replay: Restore) -> Restore {
-        replay.tell(self.shared.restores.begin(id));
+        replay.tell(self.shared.restores.begin(id, &self.environment));
         replay
     }
 
@@ -274,7 +274,7 @@ impl StreamThread {
             partitions: self.config.partitions,
             changelog,
             intake: self.stores.intake(id)?,
-            progress: self.shared.restores.begin(id),
+            progress: self.shared.restores.begin(id, &self.environment),
         };
         Fetch::start(wanted, self.environment.as_ref())
     }

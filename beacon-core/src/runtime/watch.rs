@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::StoreMemory;
 use super::app::{AppStatus, Shared};
-use super::progress::{RestorePhase, RestoreProgress};
+use super::progress::{RestorePhase, RestoreProgress, time_left};
 use crate::log::{Isolation, Log, LogError, Offset, TopicPartition};
 use crate::metrics::{Sample, catalogue};
 
@@ -49,14 +49,19 @@ impl AppWatch {
         if self.has_checkpoints {
             samples.extend(self.shared.stats.checkpoint_samples(&labels));
         }
+        let restores = self.restores();
         let left = |phase| {
-            let restores = self.restores().into_iter().filter(|restore| restore.phase == phase);
-            restores.map(|restore| restore.left()).sum::<u64>() as f64
+            let restores = restores.iter().filter(|restore| restore.phase == phase);
+            restores.map(RestoreProgress::left).sum::<u64>() as f64
         };
         samples.extend([
             Sample::number(&catalogue::RESTORE_REMAINING_RECORDS, labels.clone(), left(RestorePhase::Changelog)),
             Sample::number(&catalogue::RESTORE_REMAINING_BYTES, labels.clone(), left(RestorePhase::Files)),
         ]);
+        samples.extend(
+            time_left(&restores)
+                .map(|left| Sample::number(&catalogue::RESTORE_REMAINING_SECONDS, labels.clone(), left.as_secs_f64())),
+        );
         samples.extend(self.memory.samples(&labels));
         samples
     }

@@ -9,6 +9,7 @@ mod faults;
 mod full_disk;
 mod kills;
 mod memory;
+mod metrics;
 mod operators;
 mod rebalance;
 mod rescale;

@@ -232,7 +232,7 @@ impl Shared {
     fn bring(&self, manifest: &Manifest, file: &StoreFile) -> Came {
         match self.intake.has(file) {
             Ok(true) => {
-                self.progress.add(file.size);
+                self.progress.add_found(file.size);
                 return Came::Whole;
             }
             Ok(false) => {}
