@@ -9,6 +9,7 @@ mod faults;
 #[allow(dead_code)]
 #[path = "../chaos/job.rs"]
 mod job;
+mod job_trouble;
 mod logins;
 mod restore;
 mod stores;
