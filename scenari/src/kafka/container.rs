@@ -24,7 +24,8 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn start() -> Result<Self> {
+    /// With these settings besides.
+    pub(super) fn start(settings: &[(&str, &str)]) -> Result<Self> {
         let port = free_port();
         let mut request = GenericImage::new("apache/kafka", jars::version())
             .with_wait_for(WaitFor::Nothing)
@@ -38,7 +39,7 @@ impl Container {
             .with_env_var("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
             .with_env_var("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT")
             .with_env_var("KAFKA_HEAP_OPTS", "-Xms256m -Xmx512m");
-        for (name, value) in node::common_as_environment() {
+        for (name, value) in node::as_environment(settings) {
             request = request.with_env_var(name, value);
         }
         let container = block_on(request.start()).context("cannot start a container of apache/kafka")?;

@@ -66,7 +66,16 @@ impl Kafka {
     /// When none can be started; the message says what to install.
     #[track_caller]
     pub fn own() -> Kafka {
-        Kafka::start().unwrap_or_else(|error| panic!("{error:#}"))
+        Kafka::own_with(&[])
+    }
+
+    /// The same with these settings of the broker besides, each a name and a value: a broker that is older, or stricter.
+    ///
+    /// # Panics
+    /// As [`Kafka::own`].
+    #[track_caller]
+    pub fn own_with(settings: &[(&str, &str)]) -> Kafka {
+        Kafka::start_with(settings).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// `KAFKA_BOOTSTRAP_SERVERS` if set, else a broker started now.
@@ -90,16 +99,20 @@ impl Kafka {
     /// # Errors
     /// There is neither; the text names both ways to get one.
     pub fn start() -> Result<Kafka> {
+        Kafka::start_with(&[])
+    }
+
+    fn start_with(settings: &[(&str, &str)]) -> Result<Kafka> {
         let no_docker = match docker::answers() {
             Ok(()) => {
-                let container = Container::start()?;
+                let container = Container::start(settings)?;
                 return Kafka::ready(container.bootstrap(), Broker::Container(container));
             }
             Err(reason) => reason,
         };
         match jars::locate() {
             Ok(jars) => {
-                let node = Node::start(&jars)?;
+                let node = Node::start(&jars, settings)?;
                 Kafka::ready(node.bootstrap(), Broker::Node(Mutex::new(node)))
             }
             Err(no_jars) => bail!(

@@ -33,16 +33,16 @@ pub(super) struct Node {
 
 impl Node {
     /// Formats a data directory and starts a broker on it; does not wait until it answers.
-    pub(super) fn start(jars: &Jars) -> Result<Self> {
-        Self::start_with(jars, false)
+    pub(super) fn start(jars: &Jars, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(jars, false, settings)
     }
 
     /// The same with a second listener that wants TLS and a password.
     pub(super) fn start_secured(jars: &Jars) -> Result<Self> {
-        Self::start_with(jars, true)
+        Self::start_with(jars, true, &[])
     }
 
-    fn start_with(jars: &Jars, with_security: bool) -> Result<Self> {
+    fn start_with(jars: &Jars, with_security: bool, more: &[(&str, &str)]) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("beacon-kafka-")
             .tempdir()
@@ -52,6 +52,7 @@ impl Node {
         let (port, controller) = (free_port(), free_port());
         let settings = directory.path().join("server.properties");
         let mut text = properties(port, controller, directory.path());
+        text.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
         let mut secured = None;
         if with_security {
             let (store, authority) = secured::write_identity(directory.path())?;
@@ -163,12 +164,11 @@ log.retention.check.interval.ms=5000
 log.segment.delete.delay.ms=1000
 ";
 
-/// The same settings as the environment variables that the image apache/kafka turns into its configuration.
-pub(super) fn common_as_environment() -> impl Iterator<Item = (String, &'static str)> {
-    COMMON.lines().map(|line| {
-        let (name, value) = line.split_once('=').expect("each line above is name=value");
-        (format!("KAFKA_{}", name.replace('.', "_").to_uppercase()), value)
-    })
+/// The same settings, and `more`, as the environment variables that the image apache/kafka turns into its configuration.
+pub(super) fn as_environment<'a>(more: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (String, &'a str)> {
+    let common = COMMON.lines().map(|line| line.split_once('=').expect("each line above is name=value"));
+    let all = common.chain(more.iter().copied());
+    all.map(|(name, value)| (format!("KAFKA_{}", name.replace('.', "_").to_uppercase()), value))
 }
 
 #[cfg(test)]
@@ -177,8 +177,9 @@ mod tests {
 
     #[test]
     fn settings_become_the_variables_of_the_image() {
-        let variables: Vec<_> = common_as_environment().collect();
+        let variables: Vec<_> = as_environment(&[("num.network.threads", "1")]).collect();
+        assert!(variables.contains(&("KAFKA_NUM_NETWORK_THREADS".to_owned(), "1")));
         assert!(variables.contains(&("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS".to_owned(), "0")));
-        assert_eq!(variables.len(), COMMON.lines().count());
+        assert_eq!(variables.len(), COMMON.lines().count() + 1);
     }
 }

@@ -1,5 +1,6 @@
 //! The stage itself is sound: each real part starts, does its work, and misbehaves on request.
 
 mod broker;
+mod older_broker;
 mod receivers;
 mod sources;
