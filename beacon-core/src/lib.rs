@@ -129,7 +129,9 @@
 //!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`); those that hang
 //!   hold up their own lane only (`tests/embedded/calls.rs: calls_that_hang_hold_up_their_own_lane_only`).
 //! * A change of the partition count keeps everything
-//!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`).
+//!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`), also where the state is nowhere
+//!   but in checkpoints and the changelog after them
+//!   (`tests/embedded/rescale.rs: four_to_eight_and_back_works_from_checkpoints_alone`).
 //! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`).
 //! * The pure core asks no clock and waits for nothing
 //!   (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`).

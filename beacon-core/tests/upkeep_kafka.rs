@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_core::checkpoint::storage::FolderStore;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use support::scaling::Scaling;
 
@@ -24,12 +26,20 @@ fn rig(what: &str) -> (Scaling, tempfile::TempDir) {
     let states = directory.path().to_owned();
     // The shortest session that brokers take.
     let session_timeout = Duration::from_secs(6);
-    (Scaling { log, states, prefix: format!("{what}-{nanos:x}-"), session_timeout }, directory)
+    (Scaling { log, states, prefix: format!("{what}-{nanos:x}-"), session_timeout, checkpoints: None }, directory)
 }
 
 #[test]
 fn four_to_eight_and_back_to_four_is_as_if_it_had_never_been() {
     rig("rescale").0.four_to_eight_and_back_is_as_if_it_had_never_been();
+}
+
+#[test]
+fn four_to_eight_and_back_works_from_checkpoints_alone() {
+    let (mut rig, directory) = rig("rescale-checkpoints");
+    let store = FolderStore::open(&directory.path().join("checkpoints")).expect("opened");
+    rig.checkpoints = Some(Arc::new(store));
+    rig.four_to_eight_and_back_from_checkpoints_is_as_if_it_had_never_been();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_core::checkpoint::MemoryObjectStore;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Log, Record};
 use beacon_core::runtime::AppConfig;
@@ -21,12 +22,22 @@ fn rig() -> (Scaling, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let log = EmbeddedLog::open(directory.path().join("log")).expect("opened");
     let states = directory.path().to_owned();
-    (Scaling { log, states, prefix: String::new(), session_timeout: Duration::from_secs(10) }, directory)
+    (
+        Scaling { log, states, prefix: String::new(), session_timeout: Duration::from_secs(10), checkpoints: None },
+        directory,
+    )
 }
 
 #[test]
 fn four_to_eight_and_back_to_four_is_as_if_it_had_never_been() {
     rig().0.four_to_eight_and_back_is_as_if_it_had_never_been();
+}
+
+#[test]
+fn four_to_eight_and_back_works_from_checkpoints_alone() {
+    let (mut rig, _directory) = rig();
+    rig.checkpoints = Some(Arc::new(MemoryObjectStore::default()));
+    rig.four_to_eight_and_back_from_checkpoints_is_as_if_it_had_never_been();
 }
 
 #[test]

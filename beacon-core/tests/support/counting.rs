@@ -57,6 +57,16 @@ impl Mood {
         self.mode.store(2, SeqCst);
     }
 
+    /// Refuses to go on.
+    pub fn stops(&self) {
+        self.mode.store(4, SeqCst);
+    }
+
+    /// Refuses to go on when the word's timer fires.
+    pub fn stops_at_the_timer(&self) {
+        self.mode.store(5, SeqCst);
+    }
+
     /// Blocks the thread until content again.
     pub fn blocks(&self) {
         *self.held.lock().expect("no panic under it") = true;
@@ -64,7 +74,7 @@ impl Mood {
     }
 
     fn meet(&self, word: &str, count: u64) -> OpResult {
-        if word != MOODY || count != MOODY_AT || self.mode.load(SeqCst) == 0 {
+        if word != MOODY || count != MOODY_AT || [0, 5].contains(&self.mode.load(SeqCst)) {
             return Ok(());
         }
         self.hits.fetch_add(1, SeqCst);
@@ -76,8 +86,17 @@ impl Mood {
                 drop(self.released.wait_while(held, |held| *held).expect("no panic under it"));
                 Ok(())
             }
+            4 => Err(OpError::Stop("the operator refuses to go on".into())),
             _ => Ok(()),
         }
+    }
+
+    fn meet_timer(&self, word: &str) -> OpResult {
+        if word != MOODY || self.mode.load(SeqCst) != 5 {
+            return Ok(());
+        }
+        self.hits.fetch_add(1, SeqCst);
+        Err(OpError::Stop("the operator refuses to go on".into()))
     }
 }
 
@@ -104,7 +123,9 @@ impl KeyedProcess for Counter {
 
     fn on_timer(&self, _: Deadline, ctx: &mut Ctx<'_, Self>) -> OpResult {
         let count = self.count.get(ctx)?.unwrap_or(0);
-        ctx.emit((ctx.key().clone(), format!("closed at {count}")))
+        // After something was written and sent: none of it may stay.
+        ctx.emit((ctx.key().clone(), format!("closed at {count}")))?;
+        self.mood.meet_timer(ctx.key())
     }
 }
 
@@ -236,12 +257,7 @@ impl Counting {
             driver.send_bytes(&record.topic, &record.key.expect("has one"), record.value);
         }
         driver.advance(CLOSES_AFTER);
-        let records = driver.records(&self.output()).into_iter().map(|record| Seen {
-            at: TopicPartition::new(record.topic, 0),
-            offset: 0,
-            key: record.key.unwrap_or_default(),
-            value: record.value,
-        });
+        let records = driver.records(&self.output()).into_iter().map(Seen::from);
         (by_word(records.collect()), driver.dump().expect("memory"))
     }
 }

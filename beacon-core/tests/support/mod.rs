@@ -3,12 +3,14 @@
 #![allow(dead_code, reason = "each test program uses the part it needs")]
 
 pub mod children;
+pub mod clicks;
 pub mod counting;
 pub mod damage;
 pub mod faulty;
 #[cfg(feature = "rocksdb")]
 pub mod kept;
 pub mod scaling;
+pub mod scaling_checkpoints;
 pub mod small_disk;
 pub mod told;
 pub mod watchdog;
@@ -17,9 +19,9 @@ pub mod watched;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use beacon_core::log::{CleanupPolicy, Event, Isolation, Log, Offset, TopicPartition, TopicSpec};
+use beacon_core::log::{CleanupPolicy, Event, Header, Isolation, Log, Offset, Record, TopicPartition, TopicSpec};
 use beacon_core::state::Change;
-use beacon_core::state::layout::is_logged;
+use beacon_core::state::layout::{EXPIRING, is_logged};
 use beacon_core::task::decode_chunk;
 
 /// How long something may take that has to happen.
@@ -53,6 +55,20 @@ pub struct Seen {
     pub offset: Offset,
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
+    pub headers: Vec<Header>,
+}
+
+/// What a `TestDriver` has written, which tells no offsets.
+impl From<Record> for Seen {
+    fn from(record: Record) -> Self {
+        Self {
+            at: TopicPartition::new(record.topic, record.partition.unwrap_or_default()),
+            offset: 0,
+            key: record.key.unwrap_or_default(),
+            value: record.value,
+            headers: record.headers,
+        }
+    }
 }
 
 impl Seen {
@@ -83,6 +99,7 @@ pub fn read_partition(log: &dyn Log, at: &TopicPartition) -> Vec<Seen> {
                     offset: record.offset,
                     key: record.key.unwrap_or_default().to_vec(),
                     value: record.value.map(<[u8]>::to_vec),
+                    headers: record.headers(),
                 }
             })),
             Event::EndOfPartition(_, end) if end >= wanted.end => return seen,
@@ -95,6 +112,17 @@ pub fn read_partition(log: &dyn Log, at: &TopicPartition) -> Vec<Seen> {
 /// How many committed records a topic has, up to where it ends now.
 pub fn count(log: &dyn Log, topic: &str) -> usize {
     read_all(log, topic).len()
+}
+
+/// A task's state without the moments at which entries with a lifetime end, which are of the wall clock.
+pub fn timeless(mut task: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    for (key, value) in &mut task {
+        if key.first() == Some(&EXPIRING) {
+            // The stamp: a byte for the grain of the index, eight for the end.
+            value.drain(..9);
+        }
+    }
+    task
 }
 
 /// The logged state of every task as its changelog tells it, in the form of `TestDriver::dump`.

@@ -1,22 +1,25 @@
 //! An application whose partition count changes between phases of its life, compared with one for which it never did.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_core::checkpoint::{CheckpointConfig, ObjectStore};
+use beacon_core::codec::Codec;
 use beacon_core::log::{Log, Record, TopicSpec};
 use beacon_core::operator::{BroadcastCtx, BroadcastProcess, Ctx, KeyedProcess, OpResult};
 use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_core::state::{Registry, SharedValue, Value};
 use beacon_core::testing::TestDriver;
-use beacon_core::time::ProcessingTime;
+use beacon_core::time::{EventTime, ProcessingTime};
 use beacon_core::timer_tags;
 use beacon_core::tools::{self, Rescale, ResetPlan, ResetTo, ToolError};
 use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
 
 use super::counting::by_word;
-use super::{Seen, read_all, state_by_changelog, topic, wait_until};
+use super::{Seen, clicks, read_all, state_by_changelog, timeless, topic, wait_until};
 
 const WORDS: u64 = 60;
 pub const PER_PHASE: u64 = 300;
@@ -99,6 +102,8 @@ pub struct Scaling {
     /// Begins all names.
     pub prefix: String,
     pub session_timeout: Duration,
+    /// Where checkpoints go, if there are any.
+    pub checkpoints: Option<Arc<dyn ObjectStore>>,
 }
 
 pub type AllState = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -114,6 +119,10 @@ impl Scaling {
 
     pub fn words(&self) -> Topic<String> {
         Topic::new(self.name("words"))
+    }
+
+    fn clicks(&self) -> Topic<u64> {
+        Topic::new(self.name("clicks"))
     }
 
     fn titles(&self) -> Topic<String> {
@@ -133,12 +142,13 @@ impl Scaling {
             .map("counted word", |(word, _)| word)
             .key_by("letter", |word| word.chars().take(2).collect::<String>())
             .process("total", |state| Total { total: state.value("total") });
+        clicks::add(&app, &self.clicks(), &Topic::new(self.name("out")));
         app.build().expect("a valid topology")
     }
 
     pub fn specs(&self, partitions: u32) -> Vec<TopicSpec> {
         // Nobody relies on the count of `titles`: it feeds a broadcast only.
-        vec![topic(self.name("words"), partitions), topic(self.name("out"), partitions)]
+        ["words", "out", "clicks"].map(|name| topic(self.name(name), partitions)).into()
     }
 
     pub fn config(&self, partitions: u32) -> AppConfig {
@@ -147,6 +157,13 @@ impl Scaling {
         config.session_timeout = self.session_timeout;
         config.topics = self.specs(partitions);
         config.topics.push(topic(self.name("titles"), 1));
+        config.checkpoints = self.checkpoints.clone().map(|store| {
+            let mut checkpoints = CheckpointConfig::new(store);
+            checkpoints.interval = Duration::from_millis(40);
+            checkpoints.keep = 2;
+            checkpoints.minimum_age = Duration::ZERO;
+            checkpoints
+        });
         self.on_disk(config)
     }
 
@@ -167,12 +184,20 @@ impl Scaling {
     /// Writes to one of its topics.
     pub fn write(&self, topic: &str, records: impl IntoIterator<Item = String>) {
         let name = self.name(topic);
-        let records = records.into_iter().map(|text| Record::new(name.as_str(), text.clone(), text)).collect();
+        self.append(records.into_iter().map(|text| Record::new(name.as_str(), text.clone(), text)).collect());
+    }
+
+    pub fn append(&self, records: Vec<Record>) {
         self.log.appender().expect("an appender").append_blocking(records).expect("appended");
     }
 
     pub fn out(&self) -> Vec<Seen> {
         read_all(self.log.as_ref(), &self.name("out"))
+    }
+
+    /// The lines under each word, those of overdue timers last.
+    pub fn sorted_out(&self) -> BTreeMap<String, Vec<String>> {
+        sorted(by_word(self.out()))
     }
 
     pub fn read_to_the_end(&self) -> bool {
@@ -189,7 +214,7 @@ impl Scaling {
         }
         let app = self.start(self.topology(), config);
         wait_until("the title is known", || self.read_to_the_end());
-        self.write("words", (phase * PER_PHASE..(phase + 1) * PER_PHASE).map(word));
+        self.write_part(phase, 0..100);
         self.finish(app, phase + 1);
     }
 
@@ -207,13 +232,18 @@ impl Scaling {
         for number in 0..phases * PER_PHASE {
             driver.send(&self.words(), word(number).as_bytes(), &word(number));
         }
-        let seen = driver.records(&self.name("out")).into_iter().map(|record| Seen {
-            at: beacon_core::log::TopicPartition::new("out", 0),
-            offset: 0,
-            key: record.key.unwrap_or_default(),
-            value: record.value,
-        });
-        (sorted(by_word(seen.collect())), driver.dump().expect("memory").into_iter().flatten().collect())
+        let name = self.name("clicks");
+        for phase in 0..phases {
+            let ends = clicks::ends(&name, phase);
+            for click in clicks::records(&name, phase, 0..clicks::PER_PHASE).into_iter().chain(ends) {
+                let [key, value] = [click.key, click.value].map(Option::unwrap_or_default);
+                let at = EventTime::from_millis(click.timestamp_ms.unwrap_or_default());
+                driver.send_at(&self.clicks(), &key, &u64::decode(&value).expect("a number"), at);
+            }
+        }
+        let seen = driver.records(&self.name("out")).into_iter().map(Seen::from);
+        let state = driver.dump().expect("memory").into_iter().flat_map(timeless).collect();
+        (sorted(by_word(seen.collect())), state)
     }
 
     pub fn rescale(&self, from: u32, to: u32) -> Result<Vec<String>, ToolError> {
@@ -249,18 +279,22 @@ impl Scaling {
 
     pub fn check(&self, partitions: u32, phases: u64) {
         let (outputs, state) = self.calm_run(phases);
-        assert_eq!(sorted(by_word(self.out())), outputs);
-        let found: AllState =
-            state_by_changelog(self.log.as_ref(), &self.application(), partitions).into_iter().flatten().collect();
+        assert_eq!(self.sorted_out(), outputs);
+        let found: AllState = self.logged_state(partitions);
         assert_eq!(found.len(), state.len());
         assert!(found == state, "state differs after phase {phases}");
+    }
+
+    fn logged_state(&self, partitions: u32) -> AllState {
+        let tasks = state_by_changelog(self.log.as_ref(), &self.application(), partitions);
+        tasks.into_iter().flat_map(timeless).collect()
     }
 
     /// A writer in no group goes on while topics are replaced.
     pub fn a_writer_that_was_not_stopped_loses_nothing(&self) {
         self.run_phase(4, 0);
         self.wait_until_nobody_is_in();
-        let write = |numbers: std::ops::Range<u64>| self.write("words", numbers.map(|number| word(PER_PHASE + number)));
+        let write = |numbers: Range<u64>| self.write("words", numbers.map(|number| word(PER_PHASE + number)));
         // After the first topic was replaced and before this one was; then once more between two calls; then when only
         // offsets are left to be set.
         self.rescale_killed_before(&format!("replace {}", self.name("words")));
@@ -275,6 +309,7 @@ impl Scaling {
         let unread: u64 = lag.iter().filter(|lag| *lag.partition.topic == *words).map(|lag| lag.lag()).sum();
         assert_eq!(unread, 60, "{lag:?}");
         write(60..PER_PHASE);
+        self.click(1, 0..clicks::PER_PHASE);
         let app = self.start(self.topology(), self.config(8));
         self.finish(app, 2);
         self.check(8, 2);
@@ -314,9 +349,7 @@ impl Scaling {
         wait_until("everything is read", || self.read_to_the_end());
         app.stop().expect("stopped");
         let state = self.calm_run(1).1;
-        let found: AllState =
-            state_by_changelog(self.log.as_ref(), &self.application(), 4).into_iter().flatten().collect();
-        assert!(found == state, "state differs: the old one was counted in");
+        assert!(self.logged_state(4) == state, "state differs: the old one was counted in");
     }
 
     /// There and back, with more to count each time.
