@@ -128,6 +128,11 @@
 //!   (`tests/embedded/calls.rs: answers_lost_by_kill_9_are_asked_for_again_and_count_once`), and no more at a time than
 //!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`); those that hang
 //!   hold up their own lane only (`tests/embedded/calls.rs: calls_that_hang_hold_up_their_own_lane_only`).
+//! * Windows, sessions, joins, connected streams, folds, lists, maps, lifetimes, named outputs and dead letters say through
+//!   kills and rebalances what they say without, on the embedded log
+//!   (`tests/embedded/plant.rs: every_operator_says_through_kills_and_rebalances_what_it_says_without`), on Kafka
+//!   (`tests/kafka/plant.rs: every_operator_says_through_kills_and_rebalances_what_it_says_without`), and in simulation
+//!   (`tests/simulation/operators.rs: every_operator_says_under_every_fault_what_it_says_without_any`).
 //! * A change of the partition count keeps everything
 //!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`), also where the state is nowhere
 //!   but in checkpoints and the changelog after them

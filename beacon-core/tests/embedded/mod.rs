@@ -11,6 +11,7 @@ mod kills;
 mod memory;
 mod metrics;
 mod operators;
+mod plant;
 mod rebalance;
 mod rescale;
 mod restores;

@@ -5,6 +5,9 @@
 mod checkpoints;
 mod job;
 mod operators;
+#[allow(dead_code, reason = "inquiries need the wall clock")]
+#[path = "../support/plant/job.rs"]
+mod plant;
 mod watch;
 
 use std::io::Write as _;
