@@ -114,9 +114,11 @@
 //! * An entry with a lifetime is there until its end and never after it
 //!   (`tests/state.rs: entries_are_gone_at_their_end_and_not_before`), whatever was swept
 //!   (`tests/state.rs: lists_with_lifetimes_answer_like_queues`).
-//! * State of an older program is read and upgraded
-//!   (`src/codec/versioned.rs: bytes_of_every_older_version_are_read_and_upgraded_in_turn`), that of a newer one refused by
-//!   name (`src/codec/versioned.rs: an_unknown_version_is_an_error_that_names_the_known_ones`).
+//! * State of an older program is read and upgraded, from its disk
+//!   (`tests/embedded/versions.rs: state_on_disk_of_an_older_program_is_read_and_upgraded`) and from the changelog
+//!   (`tests/embedded/versions.rs: a_changelog_of_an_older_program_is_read_and_upgraded`); that of a newer one is refused by
+//!   name and left as it is
+//!   (`tests/embedded/versions.rs: an_older_program_refuses_state_of_a_newer_one_by_name_and_leaves_it_as_it_is`).
 //! * Named outputs are taken back with their step
 //!   (`tests/operators.rs: named_outputs_are_streams_of_their_own_and_taken_back_with_the_step`).
 //! * A join says the same with crashes (`tests/operators.rs: what_a_join_says_is_the_same_with_crashes`).

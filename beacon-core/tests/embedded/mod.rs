@@ -18,3 +18,4 @@ mod restores;
 mod rig;
 mod storage_trouble;
 mod trimming;
+mod versions;
