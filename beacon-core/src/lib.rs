@@ -104,7 +104,9 @@
 //! * A timer fires once, also over a restart (`tests/test_driver.rs: restored_timer_fires_once`); overdue ones wait for
 //!   the backlog (`tests/embedded/backlog.rs: overdue_timers_wait_for_the_backlog_of_their_task`).
 //! * A panic of an operator names its record and leaves no half commit
-//!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`).
+//!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`), and so does one
+//!   that stops (`tests/embedded/operators.rs: an_operator_that_stops_names_its_record_and_a_mended_one_goes_on_exactly`,
+//!   `tests/embedded/operators.rs: an_operator_that_stops_at_a_timer_names_it_and_a_mended_one_goes_on_exactly`).
 //! * A refused record leaves a dead letter with the reason, the place and the operator, and nothing else
 //!   (`tests/operators.rs: a_dead_letter_names_the_operator_the_place_and_the_reason`,
 //!   `tests/test_driver.rs: a_refused_record_leaves_only_a_dead_letter`).

@@ -17,7 +17,14 @@ pub enum OpError {
     /// Take the commit at hand back and do it again in a while: something outside is missing for now.
     #[error("{0}")]
     Retry(String),
-    /// Stop the task: going on would do damage. A person must look.
+    /// Stop: going on would do damage, and a person must look.
+    ///
+    /// It is the application of this process that ends, all its threads and tasks: `App::wait` returns an error with the
+    /// task, the operator, the record's topic, partition and offset (or the timer's deadline) and this reason. Nothing of
+    /// the commit at hand is kept, so the record is the next one to be read; a start with a mended operator goes on exactly
+    /// there. Other processes of the application take its tasks over, come to the same record and end in the same way, unless
+    /// their operator decides otherwise: an application stands still rather than go on without one of its partitions.
+    /// Without a topic for dead letters [`OpError::DeadLetter`] does the same, and a panic always does.
     #[error("{0}")]
     Stop(String),
     /// State could not be read or written.

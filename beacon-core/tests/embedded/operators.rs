@@ -1,4 +1,4 @@
-//! What operators do wrong: retry, panic.
+//! What operators do wrong: retry, panic, stop.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -44,23 +44,23 @@ fn an_application_can_be_stopped_while_an_operator_retries() {
     rig.check(&job, "0");
 }
 
-#[test]
-fn a_panic_names_its_record_and_a_mended_operator_goes_on_exactly() {
+/// An operator that ends its application with nothing of the commit kept, and a mended one that goes on exactly. Returns
+/// why it ended, and the coordinates of the record that meets the mood.
+fn ends_and_goes_on_exactly(name: &str, turn: fn(&Mood)) -> (String, String) {
     let rig = Rig::new();
-    let job = Counting::new("panic", 20);
+    let job = Counting::new(name, 20);
     job.make_topics(rig.log.as_ref());
     let mood = Arc::new(Mood::default());
-    mood.panics();
+    turn(&mood);
     let mut config = rig.on_disk(job.config("0"));
     config.threads = 2;
     let app = rig.start(job.topology(&mood), config);
     job.feed_all(rig.log.as_ref());
-    let error = app.wait().expect_err("it ended by the panic").to_string();
+    let error = app.wait().expect_err("it ended by its operator").to_string();
 
     let internal = read_all(rig.log.as_ref(), &format!("{}-word-repartition", job.application()));
     let fatal = internal.iter().filter(|record| record.text() == MOODY).nth(6).expect("it was written");
-    assert!(error.contains(&format!("{}@{}", fatal.at, fatal.offset)), "{error}");
-    assert!(error.contains("the operator lost its mind"), "{error}");
+    let record = format!("{}@{}", fatal.at, fatal.offset);
 
     // Each count that is out is in the state that is committed, and the other way round.
     let out = by_word(read_all(rig.log.as_ref(), &job.output()));
@@ -72,12 +72,36 @@ fn a_panic_names_its_record_and_a_mended_operator_goes_on_exactly() {
         .map(|(_, value)| u64::from_be_bytes(value.as_slice().try_into().expect("a count")))
         .sum();
     assert_eq!(lines as u64, counted, "half a commit is in the log");
+    let moody = out.get(MOODY).map(Vec::as_slice).unwrap_or_default();
+    assert!(moody.iter().all(|line| !line.contains("closed")), "{moody:?}");
 
     mood.content();
     let app = rig.count(&job, "0", &mood);
     rig.wait_complete(&job);
     app.stop().expect("stopped");
     rig.check(&job, "0");
+    (error, record)
+}
+
+#[test]
+fn a_panic_names_its_record_and_a_mended_operator_goes_on_exactly() {
+    let (error, record) = ends_and_goes_on_exactly("panic", Mood::panics);
+    assert!(error.contains(&record), "{error}");
+    assert!(error.contains("the operator lost its mind"), "{error}");
+}
+
+#[test]
+fn an_operator_that_stops_names_its_record_and_a_mended_one_goes_on_exactly() {
+    let (error, record) = ends_and_goes_on_exactly("stop", Mood::stops);
+    assert!(error.contains(&format!("{record}, operator `count`: the operator refuses to go on")), "{error}");
+    assert!(error.starts_with("application `stop-count`, task "), "{error}");
+}
+
+#[test]
+fn an_operator_that_stops_at_a_timer_names_it_and_a_mended_one_goes_on_exactly() {
+    let (error, _) = ends_and_goes_on_exactly("stop-timer", Mood::stops_at_the_timer);
+    assert!(error.contains("a timer due at "), "{error}");
+    assert!(error.contains(" ms, operator `count`: the operator refuses to go on"), "{error}");
 }
 
 #[test]
