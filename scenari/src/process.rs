@@ -46,6 +46,20 @@ impl Launch {
         arguments.into_iter().fold(self, Self::arg)
     }
 
+    /// The same with another value of a flag that it has.
+    ///
+    /// # Panics
+    /// When it has no such flag.
+    #[track_caller]
+    pub fn with_flag(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let place = self.arguments.iter().position(|argument| argument == name);
+        let Some(old) = place.and_then(|place| self.arguments.get_mut(place + 1)) else {
+            panic!("{} is not started with {name}", self.name);
+        };
+        *old = value.as_ref().to_owned();
+        self
+    }
+
     /// Sets a variable for the child.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
@@ -216,6 +230,15 @@ mod tests {
 
     fn shell(script: &str, logs: &Path) -> Process {
         Launch::new("shell", "/bin/sh", logs).arg("-c").arg(script).start().expect("sh is everywhere")
+    }
+
+    #[test]
+    fn a_flag_can_be_given_another_value() {
+        let logs = tempfile::tempdir().expect("a temporary directory");
+        let echo = Launch::new("echo", "/bin/sh", logs.path()).args(["-c", "echo $2", "sh", "--count", "4"]);
+        let mut process = echo.with_flag("--count", "8").start().expect("sh is everywhere");
+        assert!(process.wait_end(Duration::from_secs(60)).success());
+        assert_eq!(process.output(), "8\n");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct RescaleArguments {
     /// Does it. Without it, it is only told what would be done.
     #[arg(long)]
     yes: bool,
+    /// The plan as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(
@@ -46,10 +49,15 @@ pub fn run(
         .collect::<anyhow::Result<Vec<Topology>>>()?;
     let mut config = AppConfig::new(to);
     let local = arguments.state_dir.clone().or_else(|| (!flags.on_kafka()).then(|| flags.data_dir.join("state")));
-    if let Some(directory) = local {
+    let store = checkpoints::open_if_there(flags, &arguments.storage)?;
+    // Files of checkpoints want a disk; where the caller names none, they are on one until the end of this.
+    let temporary = match (&local, &store) {
+        (None, Some(_)) => Some(tempfile::tempdir().context("a temporary directory; or give --state.dir DIR")?),
+        _ => None,
+    };
+    if let Some(directory) = local.or_else(|| temporary.as_ref().map(|temporary| temporary.path().to_owned())) {
         config.state = StateLocation::Directory(directory);
     }
-    let store = checkpoints::open_if_there(flags, &arguments.storage)?;
     config.checkpoints = store.clone().map(CheckpointConfig::new);
     let mut applications = Vec::new();
     for topology in &topologies {
@@ -64,9 +72,14 @@ pub fn run(
     }
     let plan = Rescale { applications, topics: following(&topics, to), readers: Vec::new(), to };
     let (division, steps) = tools::plan_rescale(log.as_ref(), &plan)?;
-    println!("from {} to {} partitions:", division.from(), division.to());
-    for step in &steps {
-        println!("  {step}");
+    if arguments.json {
+        let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        println!("{}", serde_json::json!({"from": division.from(), "to": division.to(), "steps": steps}));
+    } else {
+        println!("from {} to {} partitions:", division.from(), division.to());
+        for step in &steps {
+            println!("  {step}");
+        }
     }
     if !arguments.yes {
         eprintln!("nothing was done; add --yes to do it");

@@ -3,6 +3,7 @@
 //! A program of its own so that all of them share one broker. `World` lets one installation at a time on stage, so the
 //! incidents run one after the other whatever the number of test threads.
 
+mod app_tools;
 mod broker_restart;
 mod calm;
 mod changing_group;
