@@ -14,7 +14,7 @@ use crate::ports::free_port;
 use crate::runtime;
 
 /// What happens to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weather {
     /// Nothing.
     Calm,

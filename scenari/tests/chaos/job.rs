@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use beacon_core::checkpoint::{CheckpointConfig, ObjectStore};
 use beacon_core::log::{
     Appender, CleanupPolicy, Event, Isolation, Log, LogErrorKind, Offset, Reader, Record, TopicPartition, TopicSpec,
 };
 use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
-use beacon_core::runtime::AppConfig;
-use beacon_core::state::{Change, Registry, Value};
-use beacon_core::task::decode_chunk;
+use beacon_core::runtime::{AppConfig, StateLocation, bring_up};
+use beacon_core::state::{Registry, Value};
 use beacon_core::testing::TestDriver;
 use beacon_core::timer_tags;
 use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
@@ -104,12 +104,19 @@ impl Job {
         app.build().expect("a valid topology")
     }
 
-    /// Settings of a worker but for its name and place.
-    pub fn config(&self) -> AppConfig {
+    /// Settings of a worker but for its name and place. Checkpoints are often and few, so that the changelog is soon trimmed
+    /// and a lost disk has to be restored from one.
+    pub fn config(&self, storage: Arc<dyn ObjectStore>) -> AppConfig {
+        let mut checkpoints = CheckpointConfig::new(storage);
+        checkpoints.interval = Duration::from_millis(500);
+        checkpoints.keep = 2;
+        // Longer than a frozen worker's upload, so that clean-ups delete while others work.
+        checkpoints.minimum_age = Duration::from_secs(15);
         let mut config = AppConfig::new(PARTITIONS);
         config.commit_interval = Duration::from_millis(20);
         config.retry_backoff = Duration::from_millis(50);
         config.topics = self.topics();
+        config.checkpoints = Some(checkpoints);
         config
     }
 
@@ -237,20 +244,29 @@ impl Pulse {
 /// Reads what the job commits, from round to round, and compares it with what a calm run makes of the same words.
 pub struct Auditor {
     log: Arc<dyn Log>,
+    storage: Arc<dyn ObjectStore>,
+    job: Job,
     outputs: Tail,
-    changelog: Tail,
     /// Of all rounds so far.
     wanted: State,
-    state: State,
     /// Of the last round.
     pub pulse: Pulse,
 }
 
 impl Auditor {
-    pub fn new(log: Arc<dyn Log>, job: &Job) -> Result<Self> {
+    /// `storage` has the workers' checkpoints.
+    pub fn new(log: Arc<dyn Log>, storage: Arc<dyn ObjectStore>, job: &Job) -> Result<Self> {
         let outputs = Tail::new(log.as_ref(), &job.output())?;
-        let changelog = Tail::new(log.as_ref(), &job.changelog())?;
-        Ok(Self { log, outputs, changelog, wanted: State::new(), state: State::new(), pulse: Pulse::default() })
+        Ok(Self { log, storage, job: job.clone(), outputs, wanted: State::new(), pulse: Pulse::default() })
+    }
+
+    /// Where the changelog of each task begins.
+    pub fn changelog_starts(&self) -> Result<Vec<Offset>> {
+        let start = |number| {
+            let at = TopicPartition::new(self.job.changelog(), number);
+            Ok(self.log.offsets(&at, Isolation::Uncommitted)?.start)
+        };
+        (0..PARTITIONS).map(start).collect()
     }
 
     /// Waits for all outputs of a round; then each must be there once and in order, and the state as it should be.
@@ -263,7 +279,7 @@ impl Auditor {
         self.check_state()
     }
 
-    /// The outputs only, when the changelog is trimmed meanwhile; returns what the state should be.
+    /// The outputs only, for when the storage cannot be asked; returns what the state should be.
     ///
     /// # Errors
     /// What is missing after `patience`, or what is wrong.
@@ -310,30 +326,42 @@ impl Auditor {
         self.check_state()
     }
 
-    fn check_state(&mut self) -> Result<()> {
-        let state = &mut self.state;
-        self.changelog.read_to_end(self.log.as_ref(), |_, _, value| {
-            for change in decode_chunk(value.context("a changelog record without value")?)? {
-                match change {
-                    Change::Put(key, value) => drop(state.insert(key.to_vec(), value.to_vec())),
-                    Change::Delete(key) => drop(state.remove(key)),
-                }
+    /// The state that a worker with an empty disk would begin with.
+    fn check_state(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let state = loop {
+            match self.restored() {
+                Ok(state) => break state,
+                // Its workers may trim a changelog or clean a checkpoint up while it is read: a new worker would begin anew.
+                Err(error) if Instant::now() >= deadline => return Err(error.context("restoring beside the workers")),
+                Err(_) => {}
             }
-            Ok(())
-        })?;
-        if *state == self.wanted {
+        };
+        if state == self.wanted {
             return Ok(());
         }
         let keys: BTreeSet<_> = state.keys().chain(self.wanted.keys()).collect();
         let differing: Vec<_> = keys.into_iter().filter(|key| state.get(*key) != self.wanted.get(*key)).collect();
         bail!(
-            "state by the changelog differs in {} of {} keys, first {:?}: {:?}, wanted {:?}",
+            "restored state differs in {} of {} keys, first {:?}: {:?}, wanted {:?}",
             differing.len(),
             self.wanted.len(),
             String::from_utf8_lossy(differing[0]),
             state.get(differing[0]),
             self.wanted.get(differing[0])
         )
+    }
+
+    fn restored(&self) -> Result<State> {
+        let empty = tempfile::tempdir().context("a temporary directory")?;
+        let mut config = self.job.config(Arc::clone(&self.storage));
+        config.state = StateLocation::Directory(empty.path().to_owned());
+        let topology = self.job.topology();
+        let mut state = State::new();
+        for number in 0..PARTITIONS {
+            state.extend(bring_up(&self.log, &topology, &config, PARTITIONS, number)?.dump()?);
+        }
+        Ok(state)
     }
 }
 

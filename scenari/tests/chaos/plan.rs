@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use scenari::proxy::Weather;
+
 /// How long a member may be silent before its tasks go to others. As short as the harness's broker allows members to
 /// be moved in a few seconds.
 pub const SESSION: Duration = Duration::from_secs(3);
@@ -34,7 +36,20 @@ pub enum Act {
     StartBroker,
     FreezeBroker,
     ThawBroker,
+    /// The way to the checkpoints is spoiled.
+    SpoilStorage(Weather),
+    MendStorage,
 }
+
+/// What becomes of the way to the checkpoints. The cuts are inside of a file and of its upload.
+const SPOILT: [Weather; 6] = [
+    Weather::Down,
+    Weather::Unavailable,
+    Weather::Stalled,
+    Weather::Slow,
+    Weather::CutAnswers(1000),
+    Weather::CutRequests(1000),
+];
 
 /// An act and the earliest time for it, from the begin of the round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +94,19 @@ pub fn seed_of_round(run: u64, round: u64) -> u64 {
 pub fn plan(seed: u64) -> Vec<Step> {
     let mut dice = Dice::new(seed);
     let mut steps = Vec::new();
-    // Worker A, worker B, the broker: when each is whole again.
-    let mut whole = [Duration::ZERO; 3];
+    // Worker A, worker B, the broker, the storage: when each is whole again.
+    let mut whole = [Duration::ZERO; 4];
     for _ in 0..2 + dice.next() % 3 {
         let begin = dice.millis(200, 5000);
-        let (part, acts) = match dice.next() % 10 {
+        let (part, acts) = match dice.next() % 13 {
             0..=3 => incident_of_a_worker(&mut dice, Worker::A),
             4..=7 => incident_of_a_worker(&mut dice, Worker::B),
             8 => (2, vec![(Duration::ZERO, Act::KillBroker), (dice.millis(0, 1500), Act::StartBroker)]),
-            _ => (2, vec![(Duration::ZERO, Act::FreezeBroker), (dice.millis(200, 5000), Act::ThawBroker)]),
+            9 => (2, vec![(Duration::ZERO, Act::FreezeBroker), (dice.millis(200, 5000), Act::ThawBroker)]),
+            _ => {
+                let weather = SPOILT[(dice.next() % SPOILT.len() as u64) as usize];
+                (3, vec![(Duration::ZERO, Act::SpoilStorage(weather)), (dice.millis(500, 5000), Act::MendStorage)])
+            }
         };
         let begin = begin.max(whole[part]);
         let mut end = begin;
@@ -141,9 +160,15 @@ mod tests {
                         if w == Worker::A { "a" } else { "b" }
                     }
                     Act::KillBroker | Act::StartBroker | Act::FreezeBroker | Act::ThawBroker => "broker",
+                    Act::SpoilStorage(_) | Act::MendStorage => "storage",
                 };
                 let before = match act {
-                    Act::Kill(_) | Act::Stop(_) | Act::Freeze(_) | Act::KillBroker | Act::FreezeBroker => {
+                    Act::Kill(_)
+                    | Act::Stop(_)
+                    | Act::Freeze(_)
+                    | Act::KillBroker
+                    | Act::FreezeBroker
+                    | Act::SpoilStorage(_) => {
                         assert_eq!(broken.insert(part, act), None, "seed {seed}: {act:?}");
                         continue;
                     }
@@ -155,6 +180,7 @@ mod tests {
                     Act::Empty(w) => before == Some(Act::Kill(w)),
                     Act::Start(w) => before == Some(Act::Kill(w)) || before == Some(Act::Stop(w)),
                     Act::StartBroker => before == Some(Act::KillBroker),
+                    Act::MendStorage => matches!(before, Some(Act::SpoilStorage(_))),
                     _ => before == Some(Act::FreezeBroker),
                 };
                 assert!(fits, "seed {seed}: {act:?} after {before:?}");
@@ -166,7 +192,7 @@ mod tests {
     #[test]
     fn plans_do_everything_there_is() {
         let acts: HashSet<_> = (0..200).flat_map(plan).map(|step| step.act).collect();
-        // Six for each worker, four for the broker.
-        assert_eq!(acts.len(), 16, "{acts:?}");
+        // Six for each worker, four for the broker, the weathers of the storage and their end.
+        assert_eq!(acts.len(), 6 + 6 + 4 + SPOILT.len() + 1, "{acts:?}");
     }
 }

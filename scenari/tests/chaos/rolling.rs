@@ -33,7 +33,8 @@ fn a_rolling_restart_loses_nothing() {
     let mut stage = Stage::set(&job, &[]).expect("a stage");
     let log: Arc<dyn Log> = KafkaLog::connect(KafkaConfig::new(stage.kafka.bootstrap())).expect("the broker answers");
     job.make_topics(log.as_ref()).expect("topics");
-    let mut auditor = Auditor::new(Arc::clone(&log), &job).expect("readers");
+    let storage = stage.storage().expect("a valid address");
+    let mut auditor = Auditor::new(Arc::clone(&log), storage, &job).expect("a reader");
     for who in [Worker::A, Worker::B] {
         stage.act(Act::Start(who)).expect("it starts");
         stage.wait_until_working(who).expect("it works");

@@ -1,13 +1,18 @@
-//! The two worker processes and their broker, and the acts of a plan done to them.
+//! The two worker processes, their broker and their storage, and the acts of a plan done to them.
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use beacon_core::checkpoint::ObjectStore;
+use beacon_core::checkpoint::storage::open_with;
 use scenari::kafka::Kafka;
 use scenari::process::{Launch, Process};
+use scenari::proxy::{Proxy, Weather};
+use scenari::s3::{BUCKET, S3};
 use scenari::wait::try_until;
 
 use crate::job::Job;
@@ -22,9 +27,16 @@ const ENDS_WITHIN: Duration = Duration::from_secs(40);
 /// How long one may take to begin.
 const WORKS_WITHIN: Duration = Duration::from_secs(40);
 
-/// A broker of its own and two workers.
+/// Where an S3 server on this port has the checkpoints.
+fn url(port: u16) -> String {
+    format!("s3://{BUCKET}/chaos?endpoint=http://127.0.0.1:{port}")
+}
+
+/// A broker of its own, two workers, and an S3 server for their checkpoints with a proxy in front of it.
 pub struct Stage {
     pub kafka: Kafka,
+    s3: S3,
+    way_to_s3: Proxy,
     directory: tempfile::TempDir,
     launches: HashMap<Worker, Launch>,
     running: HashMap<Worker, Process>,
@@ -34,16 +46,24 @@ impl Stage {
     /// Starts the broker; workers are started by [`Act::Start`].
     pub fn set(job: &Job, settings: &[(&str, &str)]) -> Result<Self> {
         let kafka = Kafka::own();
+        let s3 = S3::start();
+        let way_to_s3 = Proxy::start(s3.port());
+        let storage = url(way_to_s3.port());
         let directory = tempfile::Builder::new().prefix("beacon-chaos-").tempdir().context("a temporary directory")?;
         let launches = [Worker::A, Worker::B]
             .into_iter()
             .map(|who| {
                 let state = Self::state_of(directory.path().into(), who);
-                let launch = worker::launch(kafka.bootstrap(), job, who, &state, directory.path())?;
+                let launch = worker::launch(kafka.bootstrap(), &storage, job, who, &state, directory.path())?;
                 Ok((who, settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value))))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { kafka, directory, launches, running: HashMap::new() })
+        Ok(Self { kafka, s3, way_to_s3, directory, launches, running: HashMap::new() })
+    }
+
+    /// The checkpoints, whatever the weather is between them and the workers.
+    pub fn storage(&self) -> Result<Arc<dyn ObjectStore>> {
+        Ok(open_with(&url(self.s3.port()), &worker::storage_options())?)
     }
 
     fn state_of(directory: PathBuf, who: Worker) -> PathBuf {
@@ -81,6 +101,8 @@ impl Stage {
             Act::StartBroker => self.kafka.restart(),
             Act::FreezeBroker => self.kafka.pause(),
             Act::ThawBroker => self.kafka.resume(),
+            Act::SpoilStorage(weather) => self.way_to_s3.set(weather),
+            Act::MendStorage => self.way_to_s3.set(Weather::Calm),
         }
         Ok(())
     }

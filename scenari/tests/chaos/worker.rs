@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use beacon_core::runtime::{App, AppStatus, StateLocation};
 use scenari::process::Launch;
+use scenari::s3::S3;
 
 use crate::job::Job;
 use crate::plan::{SESSION, Worker};
@@ -23,10 +25,11 @@ const BOOTSTRAP: &str = "CHAOS_BOOTSTRAP";
 const PREFIX: &str = "CHAOS_PREFIX";
 const INSTANCE: &str = "CHAOS_INSTANCE";
 const STATE: &str = "CHAOS_STATE";
+const STORAGE: &str = "CHAOS_STORAGE";
 const THREADS: &str = "CHAOS_THREADS";
 
 /// How to start a worker. Worker B has two threads: what moves between threads of one process moves, too.
-pub fn launch(bootstrap: &str, job: &Job, who: Worker, state: &Path, logs: &Path) -> Result<Launch> {
+pub fn launch(bootstrap: &str, storage: &str, job: &Job, who: Worker, state: &Path, logs: &Path) -> Result<Launch> {
     let program = env::current_exe().context("this test program")?;
     let (name, threads) = match who {
         Worker::A => ("a", "1"),
@@ -35,10 +38,22 @@ pub fn launch(bootstrap: &str, job: &Job, who: Worker, state: &Path, logs: &Path
     Ok(Launch::new(format!("worker-{name}"), program, logs)
         .args(["--exact", "worker::works_until_told", "--ignored", "--nocapture"])
         .env(BOOTSTRAP, bootstrap)
+        .env(STORAGE, storage)
         .env(PREFIX, &job.prefix)
         .env(INSTANCE, name)
         .env(STATE, state)
         .env(THREADS, threads))
+}
+
+/// The login, and so little patience that an outage is met by the engine and not hidden inside of one call.
+pub fn storage_options() -> StorageOptions {
+    let patience = Patience {
+        connect: Duration::from_secs(1),
+        answer: Duration::from_secs(1),
+        tries: 2,
+        first_wait: Duration::from_millis(50),
+    };
+    StorageOptions { variables: Variables::only(S3::variables()), patience }
 }
 
 #[test]
@@ -48,7 +63,8 @@ fn works_until_told() {
     let variable = |name: &str| env::var(name).expect("set by the parent");
     tracing_subscriber::fmt().with_ansi(false).init();
     let job = Job { prefix: variable(PREFIX) };
-    let mut config = job.config();
+    let storage = open_with(&variable(STORAGE), &storage_options()).expect("a valid address");
+    let mut config = job.config(storage);
     config.instance = variable(INSTANCE);
     config.threads = variable(THREADS).parse().expect("a number");
     config.state = StateLocation::Directory(variable(STATE).into());

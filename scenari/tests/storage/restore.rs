@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use beacon_core::checkpoint::CheckpointConfig;
 use beacon_core::checkpoint::storage::Patience;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Isolation, Log, TopicPartition};
@@ -51,7 +50,7 @@ impl Run {
         let log = EmbeddedLog::open(directory.path().join("log")).expect("opened");
         let job = Job { prefix: "job".to_owned() };
         job.make_topics(log.as_ref()).expect("made");
-        let auditor = Auditor::new(Arc::clone(&log) as _, &job).expect("topics are there");
+        let auditor = Auditor::new(Arc::clone(&log) as _, Arc::clone(&stage.store), &job).expect("topics are there");
         Self { stage, directory, job, log, auditor, round: 0 }
     }
 
@@ -60,13 +59,11 @@ impl Run {
     }
 
     fn start(&self) -> App {
-        let mut config = self.job.config();
+        let mut config = self.job.config(Arc::clone(&self.stage.store));
         config.state = StateLocation::Directory(self.state());
-        let mut checkpoints = CheckpointConfig::new(Arc::clone(&self.stage.store));
+        let checkpoints = config.checkpoints.as_mut().expect("the job has checkpoints");
         checkpoints.interval = Duration::from_millis(100);
-        checkpoints.keep = 2;
         checkpoints.minimum_age = Duration::ZERO;
-        config.checkpoints = Some(checkpoints);
         App::start(Arc::clone(&self.log) as _, self.job.topology(), config).expect("started")
     }
 
