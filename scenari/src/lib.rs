@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod promtool;
 pub mod proxy;
 mod reaper;
 mod runtime;

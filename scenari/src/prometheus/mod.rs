@@ -2,12 +2,15 @@
 
 mod exporter;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::binaries;
+use crate::http;
 use crate::ports::free_port;
 use crate::process::{Launch, Process};
 use exporter::Exporter;
@@ -31,6 +34,15 @@ impl Prometheus {
     /// When Prometheus is not installed or does not get ready.
     #[track_caller]
     pub fn start(alertmanager: &str) -> Self {
+        Self::start_watching(alertmanager, &[])
+    }
+
+    /// The same, scraping these targets (`host:port`) as well, under the job `beacon`.
+    ///
+    /// # Panics
+    /// As [`Prometheus::start`].
+    #[track_caller]
+    pub fn start_watching(alertmanager: &str, targets: &[String]) -> Self {
         let exporter = Exporter::start();
         let port = free_port();
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -40,7 +52,8 @@ impl Prometheus {
             path
         };
         let rules = write("rules.yml", rules());
-        let config = write("prometheus.yml", config(&exporter.address(), alertmanager, &rules.display().to_string()));
+        let config =
+            write("prometheus.yml", config(&exporter.address(), targets, alertmanager, &rules.display().to_string()));
         let mut process = Launch::new("prometheus", binaries::installed("prometheus", "prometheus"), directory.path())
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
@@ -60,6 +73,22 @@ impl Prometheus {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// What a query says now.
+    ///
+    /// # Errors
+    /// No answer came, or a refusal.
+    pub fn query(&self, query: &str) -> Result<Vec<Sample>, String> {
+        let answer =
+            http::get_with(&format!("{}/api/v1/query", self.url()), &[("query", query)])?.expect_status(200)?;
+        let series = answer.json::<Answer>().data.result.into_iter();
+        series
+            .map(|Series { metric, value: (_, number) }| {
+                let value = number.parse().map_err(|error| format!("{number:?}: {error}"))?;
+                Ok(Sample { labels: metric, value })
+            })
+            .collect()
+    }
+
     /// Raises the metric over the rule's bound for the device: one alert fires per device.
     pub fn fire(&self, device: &str) {
         self.exporter.set(device, 0.97);
@@ -74,6 +103,32 @@ impl Prometheus {
     pub fn tail(&self) -> String {
         self.process.tail()
     }
+}
+
+/// A series of a query's answer, as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: BTreeMap<String, String>,
+    /// When, and the number as text.
+    value: (f64, String),
 }
 
 fn rules() -> String {
@@ -91,7 +146,7 @@ fn rules() -> String {
     )
 }
 
-fn config(exporter: &str, alertmanager: &str, rules: &str) -> String {
+fn config(exporter: &str, targets: &[String], alertmanager: &str, rules: &str) -> String {
     format!(
         "global:
   scrape_interval: 200ms
@@ -106,6 +161,9 @@ scrape_configs:
   - targets: ['{exporter}']
     labels:
       host: db1
+- job_name: beacon
+  static_configs:
+  - targets: {targets:?}
 alerting:
   alertmanagers:
   - static_configs:

@@ -36,6 +36,7 @@ pub(super) struct Place<'a> {
     pub(super) config: &'a Path,
     /// Where checkpoints are kept.
     pub(super) checkpoints: &'a Path,
+    /// Where it listens: the API's, and the metrics of those that have no API.
     pub(super) port: u16,
 }
 
@@ -99,6 +100,7 @@ impl Shape {
                             .arg("--state.dir")
                             .arg(state)
                             .args(checkpoints)
+                            .args(["--metrics.listen-address", &listen])
                             .args(["--instance", &instance.to_string(), "--threads", "2"])
                     }
                     Role::Notifier => Launch::new("notifier", workspace("beacon-notifier"), place.logs)
@@ -107,6 +109,7 @@ impl Shape {
                         .arg("--state.dir")
                         .arg(state)
                         .args(checkpoints)
+                        .args(["--metrics.listen-address", &listen])
                         .args(["--instance", "0"]),
                 };
                 launch

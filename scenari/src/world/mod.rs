@@ -50,6 +50,8 @@ pub struct World {
 
 struct Member {
     role: Role,
+    /// Where it serves its metrics.
+    port: u16,
     launch: Launch,
     process: Option<Process>,
 }
@@ -103,7 +105,8 @@ impl World {
     }
 
     fn member(&self, role: Role) -> Member {
-        Member { role, launch: self.launch(role, self.port), process: None }
+        let port = if role == Role::Gateway { self.port } else { free_port() };
+        Member { role, port, launch: self.launch(role, port), process: None }
     }
 
     fn launch(&self, role: Role, port: u16) -> Launch {
@@ -125,6 +128,11 @@ impl World {
     /// `host:port` of its API, as Prometheus wants an Alertmanager's.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` of each process's metrics, at `/metrics`.
+    pub fn metrics(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect()
     }
 
     /// Where it keeps state and configuration.

@@ -19,6 +19,7 @@ mod reload;
 mod secured;
 mod silence;
 mod stock_prometheus;
+mod watched;
 mod zombie;
 
 use scenari::world::World;
