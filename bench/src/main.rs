@@ -70,7 +70,9 @@ enum Part {
     W4,
     /// Restore, beside Kafka Streams.
     W5,
-    /// State and timers beside bare RocksDB.
+    /// Latency by commit interval on the embedded log.
+    Embedded,
+    /// State and timers beside bare RocksDB; steps of simulation.
     State,
     /// Latency of a commit.
     Commit,
@@ -81,8 +83,17 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 8] =
-        [Self::W1, Self::W3, Self::W4, Self::W5, Self::State, Self::Commit, Self::Intake, Self::Notification];
+    const ALL: [Self; 9] = [
+        Self::W1,
+        Self::W3,
+        Self::W4,
+        Self::W5,
+        Self::Embedded,
+        Self::State,
+        Self::Commit,
+        Self::Intake,
+        Self::Notification,
+    ];
 
     /// The workload of the engine that it is, if it is one.
     fn workload(self) -> Option<Workload> {
@@ -95,6 +106,7 @@ impl Part {
             Self::W3 => "w3",
             Self::W4 => "w4",
             Self::W5 => "w5",
+            Self::Embedded => "embedded",
             Self::State => "state",
             Self::Commit => "commit",
             Self::Intake => "intake",
@@ -192,7 +204,7 @@ fn alerting(parts: &[Part], sizes: &Sizes, systems: &[System], out: Option<&Path
             Part::Notification => {
                 results.notifications = alerts::notifications(&broker, systems, sizes.notifications)?;
             }
-            Part::W1 | Part::W3 | Part::W4 | Part::W5 | Part::State => {}
+            Part::W1 | Part::W3 | Part::W4 | Part::W5 | Part::Embedded | Part::State => {}
         }
     }
     results.conclude();

@@ -16,6 +16,11 @@ struct Group {
     bars: Vec<(System, f64)>,
 }
 
+/// Whether a workload compares systems, and so has a picture.
+pub fn is_drawn(workload: Workload) -> bool {
+    !matches!(workload, Workload::Embedded | Workload::State)
+}
+
 /// File name and SVG of each section that can be drawn.
 pub fn charts(sections: &[Section]) -> Vec<(String, String)> {
     let drawn = sections.iter().map(|section| (section.workload, groups(section.workload, &section.rows)));
@@ -60,7 +65,7 @@ fn groups(workload: Workload, rows: &Rows) -> Vec<Group> {
                 })
             })
             .collect(),
-        Workload::State => Vec::new(),
+        Workload::Embedded | Workload::State => Vec::new(),
     };
     groups.into_iter().filter(|group| !group.bars.is_empty()).collect()
 }

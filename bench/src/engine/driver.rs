@@ -1,4 +1,4 @@
-//! Starts the driver of `bench/kafka-streams` and the state benchmark of beacon-core, and reads what they wrote.
+//! Starts the driver of `bench/kafka-streams` and the benchmarks of beacon-core itself, and reads what they wrote.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,17 +68,23 @@ fn without_workload(text: &str) -> String {
     text.lines().filter_map(|line| line.split_once('\t')).map(|(_, rest)| format!("{rest}\n")).collect()
 }
 
-/// Runs beacon-core's state benchmark.
-pub fn state(quick: bool) -> Result<Rows> {
+/// Runs beacon-core's own benchmarks: of state, and of simulation.
+pub fn own(quick: bool) -> Result<Rows> {
+    let mut rows = cargo_bench("state", quick)?;
+    rows.append(cargo_bench("simulation", quick)?);
+    Ok(rows)
+}
+
+fn cargo_bench(name: &str, quick: bool) -> Result<Rows> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut call = Command::new(cargo);
-    call.current_dir(repository()?).args(["bench", "--quiet", "-p", "beacon-core", "--bench", "state"]);
+    call.current_dir(repository()?).args(["bench", "--quiet", "-p", "beacon-core", "--bench", name]);
     if quick {
         call.args(["--", "--quick"]);
     }
     let output = call.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "the state benchmark ended with {}", output.status);
-    let text = String::from_utf8(output.stdout).context("the state benchmark's results")?;
+    ensure!(output.status.success(), "the benchmark {name} ended with {}", output.status);
+    let text = String::from_utf8(output.stdout).with_context(|| format!("the results of the benchmark {name}"))?;
     eprint!("{text}");
     Rows::parse(&text)
 }

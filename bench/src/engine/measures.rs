@@ -16,7 +16,8 @@ pub(super) fn of(workload: Workload, rows: &Rows) -> Vec<Measure> {
         Workload::W3 => lifecycle(rows),
         Workload::W4 => latency(rows),
         Workload::W5 => restore(rows),
-        Workload::State => state(rows),
+        Workload::Embedded => embedded(rows),
+        Workload::State => own(rows),
     }
 }
 
@@ -126,15 +127,65 @@ fn restore(rows: &Rows) -> Vec<Measure> {
             }
             measures.push(aim.map_or(measure.clone(), |aim| measure.aims(aim)));
         }
+        let memory = |system| rows.median(system, "peak_rss_MB", &at("clean stop, disk empty"));
+        if let (Some(ours), Some(theirs)) = (memory(System::Beacon), memory(System::KafkaStreamsTuned)) {
+            let measure = Measure::new("", format!("{million}: disk empty, peak memory"), "MB", ours);
+            measures.push(measure.beside(TUNED, theirs, Better::Less));
+        }
+    }
+    measures.extend(tail(rows));
+    measures
+}
+
+/// Changelog records that a kill leaves to be read: the largest state beside the smallest.
+fn tail(rows: &Rows) -> Option<Measure> {
+    let mut keys: Vec<u64> = rows.distinct("keys").iter().filter_map(|keys| keys.parse().ok()).collect();
+    keys.sort_unstable();
+    let (least, most) = (keys.first()?, keys.last()?);
+    let tail = |keys: &u64| {
+        let only = [("keys", keys.to_string()), ("phase", "kill -9, disk kept".to_owned())];
+        rows.median(System::Beacon, "tail_records", &only.each_ref().map(|(column, cell)| (*column, cell.as_str())))
+    };
+    let (ours, theirs) = (tail(most)?, tail(least)?);
+    if least == most {
+        return None;
+    }
+    let what = format!("kill -9, disk kept: records to read again, with {}x the keys", most / least);
+    // How much of the last interval was flushed is chance: half as much again is no growth.
+    Some(
+        Measure::new("", what, "records", ours)
+            .beside("the least keys", theirs, Better::Less)
+            .aims(Aim::Ratio(2.0 / 3.0)),
+    )
+}
+
+fn embedded(rows: &Rows) -> Vec<Measure> {
+    let mut measures = Vec::new();
+    for pace in rows.distinct("commit") {
+        let only = [("commit", pace.as_str())];
+        let when = if pace == "idle" { "commits when idle".to_owned() } else { format!("a commit each {pace} ms") };
+        let figure = |what: &str, unit, column| {
+            Some(Measure::new("", format!("{when}: {what}"), unit, rows.median(System::Beacon, column, &only)?))
+        };
+        let p50 = figure("p50", "ms", "p50_ms");
+        measures.extend(if pace == "idle" { p50.map(|p50| p50.aims(Aim::Below(5.0))) } else { p50 });
+        measures.extend(figure("p99", "ms", "p99_ms"));
+        measures.extend(figure("CPU of the process", "% of a core", "cpu_%"));
     }
     measures
 }
 
-/// The state benchmark's rows say themselves what they are.
-fn state(rows: &Rows) -> Vec<Measure> {
+/// Rows of beacon-core's own benchmarks say themselves what they are.
+fn own(rows: &Rows) -> Vec<Measure> {
     let row = |cells: &Vec<String>| {
-        let [what, ours, yardstick, _, _, wanted] = cells.as_slice() else { return None };
-        let measure = Measure::new("", what.clone(), "ns of CPU", ours.parse().ok()?);
+        let [what, ours, yardstick, unit, _, wanted] = cells.as_slice() else { return None };
+        let unit = match unit.as_str() {
+            "ns" => "ns of CPU",
+            "steps/s" => "steps per CPU s",
+            "seeds/s" => "seeds per CPU s",
+            _ => "s per CPU s",
+        };
+        let measure = Measure::new("", what.clone(), unit, ours.parse().ok()?);
         let Ok(yardstick) = yardstick.parse() else { return Some(measure) };
         let name = if what.contains("timer") { FRESH } else { ROCKSDB };
         let measure = measure.beside(name, yardstick, Better::Less);

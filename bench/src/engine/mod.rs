@@ -5,6 +5,7 @@
 
 mod chart;
 mod driver;
+mod embedded;
 mod measures;
 mod page;
 mod rows;
@@ -32,13 +33,15 @@ pub enum Workload {
     W4,
     /// Restore.
     W5,
-    /// State and timers beside bare RocksDB, without a log.
+    /// Latency on the embedded log, in this process.
+    Embedded,
+    /// State and timers beside bare RocksDB, and simulation: without a log of their own.
     State,
 }
 
 impl Workload {
     /// In the order they are run and shown.
-    pub const ALL: [Self; 5] = [Self::W1, Self::W3, Self::W4, Self::W5, Self::State];
+    pub const ALL: [Self; 6] = [Self::W1, Self::W3, Self::W4, Self::W5, Self::Embedded, Self::State];
 
     /// As the driver calls it.
     pub fn name(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Workload {
             Self::W3 => "w3",
             Self::W4 => "w4",
             Self::W5 => "w5",
+            Self::Embedded => "embedded",
             Self::State => "state",
         }
     }
@@ -55,7 +59,7 @@ impl Workload {
         match self {
             Self::W1 | Self::W4 => &[System::KafkaStreams, System::Plain, System::Beacon],
             Self::W3 | Self::W5 => &[System::KafkaStreams, System::KafkaStreamsTuned, System::Beacon],
-            Self::State => &[System::Beacon],
+            Self::Embedded | Self::State => &[System::Beacon],
         }
     }
 }
@@ -136,7 +140,7 @@ impl Sizes {
             seconds: 20,
             warmup: 8,
             intervals: vec![5, 10, 25, 100],
-            keys: vec![500_000, 5_000_000],
+            keys: vec![500_000, 5_000_000, 10_000_000],
             quick: false,
             engines: Vec::new(),
         }
@@ -160,8 +164,9 @@ impl Sizes {
                 20.0 + f64::from(self.latency_runs) * self.intervals.len() as f64 * systems * each
             }
             Workload::W5 => self.keys.iter().map(|keys| systems * (30.0 + *keys as f64 / 1e6 * 42.0)).sum(),
-            Workload::State if self.quick => 5.0,
-            Workload::State => 90.0,
+            Workload::Embedded => f64::from(self.seconds + self.warmup) * embedded::PACES.len() as f64,
+            Workload::State if self.quick => 6.0,
+            Workload::State => 110.0,
         };
         seconds / 60.0
     }
@@ -180,7 +185,7 @@ impl Sizes {
                 ("--warmup", self.warmup.to_string()),
             ],
             Workload::W5 => vec![("--records", keys.to_string())],
-            Workload::State => Vec::new(),
+            Workload::Embedded | Workload::State => Vec::new(),
         };
         pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
@@ -193,7 +198,8 @@ impl Sizes {
 pub fn measure(workload: Workload, sizes: &Sizes) -> Result<Rows> {
     let systems = sizes.systems(workload);
     match workload {
-        Workload::State => driver::state(sizes.quick),
+        Workload::Embedded => embedded::measure(sizes),
+        Workload::State => driver::own(sizes.quick),
         Workload::W5 => {
             let mut all = Rows::default();
             for keys in &sizes.keys {

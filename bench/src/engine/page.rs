@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rows, Workload, measures};
+use super::{Rows, Workload, chart, measures};
 use crate::report::{Measure, row};
 
 /// What is known of one workload.
@@ -60,7 +60,7 @@ pub fn page(sections: &[Section]) -> String {
                 section.rows.rows.len()
             ));
         }
-        if section.workload != Workload::State {
+        if chart::is_drawn(section.workload) {
             text.push_str(&format!("\n![{title}]({}.svg)\n", section.workload.name()));
         }
         text.push_str(&comparison(&measures::of(section.workload, &section.rows)));
@@ -100,9 +100,14 @@ fn heading(workload: Workload) -> Heading {
             explanation: "One value of 100 bytes per key; from the start of the process. Checkpoints, where a system has them, survive in a folder \
                           of their own when the disk is emptied.",
         },
+        Workload::Embedded => Heading {
+            title: "Latency on the embedded log",
+            explanation: "W4's records and counts in one process, on a log of its own that syncs each commit to the disk: from the moment a record was \
+                          due until a reader has its output. *idle*: a commit whenever the input is empty, as `beacon up` does it.",
+        },
         Workload::State => Heading {
-            title: "State and timers beside bare RocksDB",
-            explanation: "One thread, no log: nanoseconds of its CPU per operation; a commit each 5,000.",
+            title: "State and timers beside bare RocksDB; simulation",
+            explanation: "One thread, no log: nanoseconds of its CPU per operation, a commit each 5,000; and what a second of CPU simulates.",
         },
     }
 }

@@ -147,7 +147,7 @@ impl Verdict {
     /// `≥ 0.5x: reached`, `< 15: missed by 20 %`.
     pub fn text(&self) -> (String, String) {
         let aim = match self.aim {
-            Aim::Ratio(wanted) => format!("≥ {wanted}x"),
+            Aim::Ratio(wanted) => format!("≥ {}x", (wanted * 100.0).round() / 100.0),
             Aim::Below(limit) => format!("< {limit}"),
         };
         let outcome =
@@ -173,6 +173,8 @@ mod tests {
         assert_eq!(half.aim.map(|verdict| verdict.text().1), Some("missed by 20 %".to_owned()));
         let slow = Measure::new("", "", "ms", 18.0).aims(Aim::Below(15.0));
         assert_eq!(slow.aim.map(|verdict| verdict.text()), Some(("< 15".to_owned(), "missed by 20 %".to_owned())));
+        let near = slow.beside("other", 18.0, Better::Less).aims(Aim::Ratio(1.0 / 1.2));
+        assert_eq!(near.aim.map(|verdict| verdict.text()), Some(("≥ 0.83x".to_owned(), "reached".to_owned())));
         let fast = Measure::new("", "", "ms", 14.9).aims(Aim::Below(15.0));
         assert_eq!(fast.aim.map(|verdict| verdict.text().1), Some("reached".to_owned()));
     }

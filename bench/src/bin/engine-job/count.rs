@@ -5,7 +5,7 @@ use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
 use beacon_core::state::{Registry, Value};
 use beacon_core::topology::{Changed, Topic, TopologyBuilder};
 
-use crate::wire::Fields;
+use super::wire::Fields;
 
 pub fn build(app: &TopologyBuilder, input: &Topic<Sent>, output: &Topic<Counted>) {
     app.source_changes("input", input)

@@ -1,7 +1,7 @@
 //! The engine's side of the benchmark in `bench/kafka-streams`: its four workloads, as a user of the library writes them.
 //!
 //! Environment, bytes and semantics are those of `bench/kafka-streams/README.md`. Runs until SIGTERM; prints
-//! `STATE RUNNING <epoch ms>` when every task runs with its state whole.
+//! `STATE RESTORED <records> <bytes>` and `STATE RUNNING <epoch ms>` when every task runs with its state whole.
 
 mod alert_lifecycle;
 mod count;
@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use beacon_core::checkpoint::CheckpointConfig;
+use beacon_core::checkpoint::storage;
 use beacon_core::codec::Raw;
 use beacon_core::log::Log;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
@@ -29,8 +31,9 @@ fn main() -> Result<()> {
     let input = variable("IN_TOPIC")?;
     let partitions = log.describe_topic(&input)?.with_context(|| format!("there is no topic {input}"))?.partitions;
 
-    let topology = topology(&variable("WORKLOAD")?, &variable("GROUP_ID")?, &input, &variable("OUT_TOPIC")?)?;
-    let app = App::start(log, topology, settings(partitions)?)?;
+    let workload = variable("WORKLOAD")?;
+    let topology = topology(&workload, &variable("GROUP_ID")?, &input, &variable("OUT_TOPIC")?)?;
+    let app = App::start(log, topology, settings(&workload, partitions)?)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(until_terminated(&app, partitions))?;
     Ok(app.stop()?)
 }
@@ -53,7 +56,7 @@ fn topology(workload: &str, group: &str, input: &str, output: &str) -> Result<To
     Ok(app.build()?)
 }
 
-fn settings(partitions: u32) -> Result<AppConfig> {
+fn settings(workload: &str, partitions: u32) -> Result<AppConfig> {
     let mut settings = AppConfig::new(partitions);
     settings.state = StateLocation::Directory(PathBuf::from(variable("STATE_DIR")?));
     // Half of what the tuned Kafka Streams gets, which has 64 MB for blocks and as much for write buffers.
@@ -63,6 +66,12 @@ fn settings(partitions: u32) -> Result<AppConfig> {
     // The interval is to mean the same for all systems: an engine that commits whenever its input is empty is not compared
     // at 100 ms with one that waits for them.
     settings.commit_when_idle = false;
+    if workload == "w5" {
+        // State that took days to come about is built here within a minute: checkpoints are as much more often.
+        let mut checkpoints = CheckpointConfig::new(storage::open(&format!("file://{}", variable("CHECKPOINT_DIR")?))?);
+        checkpoints.interval = Duration::from_secs(2);
+        settings.checkpoints = Some(checkpoints);
+    }
     Ok(settings)
 }
 
@@ -73,6 +82,8 @@ async fn until_terminated(app: &App, partitions: u32) -> Result<()> {
     while app.status() != AppStatus::Stopped {
         if !running && is_whole(app, partitions) {
             running = true;
+            let stats = app.stats();
+            println!("STATE RESTORED {} {}", stats.restored_records, stats.restored_bytes);
             println!("STATE RUNNING {}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
         }
         let pause = Duration::from_millis(if running { 500 } else { 5 });

@@ -256,7 +256,7 @@ public final class Driver {
 
     private void restore(long n) throws Exception {
         report("sut\tphase\tkeys\trunning_s\tfirst_output_s\tall_partitions_s\tcpu_s\tbroker_cpu_s\tpeak_rss_MB"
-                + "\tstate_dir_MB\tverified");
+                + "\tstate_dir_MB\ttail_records\tcheckpoint_MB\tverified");
         for (int run = 1; run <= option("--runs", 1); run++) for (String sut : suts) restore(sut, n);
     }
 
@@ -265,7 +265,7 @@ public final class Driver {
         try {
             restore.run();
         } catch (IllegalStateException e) {
-            failed(restore.current, e, "%s\t%s\t%d\t\t\t\t\t\t\t\t%s", sut, restore.phase, n);
+            failed(restore.current, e, "%s\t%s\t%d\t\t\t\t\t\t\t\t\t\t%s", sut, restore.phase, n);
             tidy(restore.id);
         }
     }
@@ -342,9 +342,9 @@ public final class Driver {
                     }
                 }
             }
-            report("%s\t%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s", sut, name, n, p.runningAfter(), first,
+            report("%s\t%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s", sut, name, n, p.runningAfter(), first,
                     p.seconds(), p.cpuSeconds(), (BROKER > 0 ? Proc.cpuSeconds(BROKER) : 0) - broker, p.peakRssMb(),
-                    megabytes(stateDir), ok ? "ok" : "FAIL");
+                    megabytes(stateDir), p.restored(), ok ? "ok" : "FAIL");
             return p;
         }
     }
