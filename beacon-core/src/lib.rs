@@ -141,7 +141,32 @@
 //!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`), also where the state is nowhere
 //!   but in checkpoints and the changelog after them
 //!   (`tests/embedded/rescale.rs: four_to_eight_and_back_works_from_checkpoints_alone`).
+//! * A lost disk comes back from a checkpoint and the tail of a trimmed changelog
+//!   (`tests/embedded/checkpoints.rs: state_is_exact_after_checkpoint_trim_and_a_lost_disk`), from an older checkpoint when
+//!   the newest is damaged (`tests/embedded/checkpoints.rs: damage_of_the_newest_checkpoint_falls_back_along_the_chain`),
+//!   through `kill -9` in an upload or a restore
+//!   (`tests/embedded/checkpoints.rs: kill_9_in_uploads_and_restores_leaves_state_exact`); without any that bridges the gap
+//!   it is refused, with the way out
+//!   (`tests/embedded/checkpoints.rs: a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out`).
+//! * While one task restores, the others go on
+//!   (`tests/embedded/checkpoints.rs: one_task_restores_while_the_others_work`).
+//! * Object storage that fails or is away costs no commit
+//!   (`tests/embedded/checkpoints.rs: storage_that_fails_costs_no_commit_and_no_state`,
+//!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`), and neither does a full disk
+//!   (`tests/embedded/full_disk.rs: a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing`).
+//! * Memory stays within the limit of the process's control group, however large the state
+//!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`).
+//! * A standby copy makes a takeover read a tail only
+//!   (`tests/embedded/rebalance.rs: a_task_with_a_standby_copy_restores_only_a_tail`).
+//! * Internal topics keep no more than what is not yet read
+//!   (`tests/embedded/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`).
+//! * A seed of simulation is one course of events to the byte
+//!   (`tests/simulation/main.rs: one_seed_is_one_course_of_events_to_the_byte`), and simulation finds the bugs that engines of this
+//!   kind have, such as offsets left out of a timer's commit
+//!   (`src/testing/simulation/planted_tests.rs: a_timer_commit_without_offsets_is_found` and its neighbours).
 //! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`).
+//! * What is measured is what is documented (`src/metrics/exposition.rs: the_documented_table_is_the_catalogue`), under names as
+//!   Prometheus asks for them (`src/metrics/exposition.rs: names_have_the_endings_that_prometheus_asks_for`).
 //! * The pure core asks no clock and waits for nothing
 //!   (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`).
 //! * The examples run and find what they promise (`tests/examples.rs: example_01_map` and its neighbours).

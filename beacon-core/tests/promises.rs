@@ -33,7 +33,10 @@ fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(at, line)| {
         let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        line.starts_with(&function) && (attributes.clone().any(|line| *line == "#[test]") || in_proptest(&lines[..at]))
+        line.starts_with(&function)
+            && (attributes.clone().any(|line| *line == "#[test]") || in_proptest(&lines[..at]))
+            // What does not run holds nothing.
+            && !attributes.clone().any(|line| line.starts_with("#[ignore"))
     })
 }
 
@@ -72,9 +75,9 @@ fn each_promise_of_the_documentation_names_a_test_that_exists() {
 #[test]
 fn a_test_that_is_gone_is_noticed() {
     assert_eq!(tests_named("Yes (`tests/a.rs: b`, `src/c.rs: d`) and `code`."), [("tests/a", "b"), ("src/c", "d")]);
-    let source = "#[test]\nfn holds() {}\nfn helper() {}\nproptest! {\n#[test]\nfn property(x: u8) {}\n}\n";
+    let source = "#[test]\nfn holds() {}\nfn helper() {}\n#[test]\n#[ignore = \"slow\"]\nfn ignored() {}\nproptest! {\n#[test]\nfn property(x: u8) {}\n}\n";
     assert!(has_test(source, "holds") && has_test(source, "property"));
-    assert!(!has_test(source, "helper") && !has_test(source, "hold"));
+    assert!(!has_test(source, "helper") && !has_test(source, "hold") && !has_test(source, "ignored"));
     let lines = ["# Promises", "", "* One", "goes on.", "* Two.", "", "# Next", "* Three"];
     assert_eq!(promises(&lines), ["One goes on.", "Two."]);
 }
