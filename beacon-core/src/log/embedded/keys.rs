@@ -8,6 +8,7 @@
 //! | 4 | | number of the last write u64 |
 //! | 5 | topic id u32, partition u32, base offset u64 | chunk |
 //! | 6 | | greatest id that a deleted topic had u32 |
+//! | 7 | | id of the log u64, drawn when it was made; logs made before there were ids have none |
 
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(super) const LAST_WRITE: [u8; 1] = [4];
 const CHUNKS: u8 = 5;
 /// Ids are never given out twice: what is left of a deleted topic must not become another one's.
 pub(super) const LAST_DELETED: [u8; 1] = [6];
+/// Tells this log from an earlier one in the same directory, whose topics had the same ids.
+pub(super) const LOG_ID: [u8; 1] = [7];
 
 /// A partition in keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

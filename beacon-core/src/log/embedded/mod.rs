@@ -189,7 +189,11 @@ impl Log for EmbeddedLog {
     }
 
     fn topic_id(&self, topic: &str) -> Result<Option<String>, LogError> {
-        Ok(self.shared.topics.get(topic).map(|topic| topic.id.to_string()))
+        let Some(topic) = self.shared.topics.get(topic) else { return Ok(None) };
+        Ok(Some(match self.shared.store.id() {
+            Some(log) => format!("{log:016x}-{}", topic.id),
+            None => topic.id.to_string(),
+        }))
     }
 
     fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {

@@ -49,6 +49,7 @@ pub(super) struct Store {
     db: RwLock<Option<DB>>,
     /// Set while nobody knows whether the last write got to the disk.
     doubt: RwLock<Option<(LogErrorKind, String)>>,
+    id: Option<u64>,
     /// The last field: dropped, and with it free for others, when the database is closed.
     directory: Directory,
 }
@@ -70,9 +71,18 @@ impl Store {
                     format!("{} is missing, but there are records beside it; restore the file", file.display()),
                 ));
             }
+            put_id(&db, &directory)?;
             directory.format()?;
         }
-        Ok(Self { options, cache, db: RwLock::new(Some(db)), doubt: RwLock::default(), directory })
+        let mut store =
+            Self { options, cache, db: RwLock::new(Some(db)), doubt: RwLock::default(), id: None, directory };
+        store.id = store.number(&keys::LOG_ID, "the id of the log")?;
+        Ok(store)
+    }
+
+    /// What tells this log from an earlier one in the same directory; `None`: it was made before logs had ids.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.id
     }
 
     /// Closes the database and opens it again: the only way on after a failed write. Returns the number of the last
@@ -314,6 +324,17 @@ impl Drop for Store {
     }
 }
 
+/// Draws an id for a log that is being made.
+fn put_id(db: &DB, directory: &Directory) -> Result<(), LogError> {
+    let mut id = [0; 8];
+    // Eight bytes come as a whole: getrandom(2) promises it up to 256.
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| errors::file(directory.path(), "cannot draw an id for the log", error.into()))?;
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    db.put_opt(keys::LOG_ID, id, &options).map_err(|error| errors::storage(directory.path(), "writing", error))
+}
+
 fn open_database(directory: &Directory, options: &EmbeddedOptions, cache: &Cache) -> Result<DB, LogError> {
     let mut settings = rocksdb::Options::default();
     settings.create_if_missing(!directory.is_formatted());
@@ -338,4 +359,35 @@ fn open_database(directory: &Directory, options: &EmbeddedOptions, cache: &Cache
     settings.set_block_based_table_factory(&table);
     DB::open(&settings, directory.database())
         .map_err(|error| errors::storage(directory.path(), "opening the database", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Store {
+        let directory = Directory::claim(path).expect("nobody else has it");
+        Store::open(directory, EmbeddedOptions::default()).expect("opened")
+    }
+
+    #[test]
+    fn a_log_keeps_its_id_and_one_made_anew_has_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
+        let first = open(&path).id();
+        assert!(first.is_some());
+        assert_eq!(open(&path).id(), first);
+        std::fs::remove_dir_all(&path).expect("it was there");
+        assert_ne!(open(&path).id(), first);
+    }
+
+    #[test]
+    fn a_log_from_before_ids_opens_and_has_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let without_id = |db: &DB| db.delete(keys::LOG_ID).map_err(|error| store.error("writing", error));
+        store.with(without_id).expect("deleted");
+        drop(store);
+        assert_eq!(open(directory.path()).id(), None, "its checkpoints and state are under its topics' old ids");
+    }
 }

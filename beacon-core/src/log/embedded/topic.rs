@@ -182,7 +182,6 @@ impl Topics {
         write(&self.by_name).insert(Arc::clone(&topic.name), Arc::new(topic));
     }
 
-    /// All of them, in the order of their names.
     /// Forgets a topic; who has it open reads nothing more of it.
     pub(super) fn remove(&self, name: &str) {
         if let Some(topic) = write(&self.by_name).remove(name) {
@@ -192,6 +191,7 @@ impl Topics {
         }
     }
 
+    /// All of them, in the order of their names.
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
         let mut topics: Vec<_> = read(&self.by_name).values().cloned().collect();
         topics.sort_by(|left, right| left.name.cmp(&right.name));
