@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use beacon_core::metrics::Dialect;
 
 use crate::app::App;
 use crate::reload::{ReloadError, Reloader};
@@ -36,8 +37,11 @@ pub async fn reload(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// All metrics as OpenMetrics text. Counts alerts and silences anew each time.
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+/// All metrics, as OpenMetrics for those who ask for it and in Prometheus's older format for all others. Counts alerts and silences
+/// anew each time.
+pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let dialect = Dialect::for_accept(accept);
     let more = match &app.config.more_metrics {
         Some(more) => more().await,
         None => String::new(),
@@ -49,9 +53,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     match counting.await {
         Ok(text) => {
             // The end of the format stands once, after all families.
-            let text = format!("{}{more}# EOF\n", text.strip_suffix("# EOF\n").unwrap_or(&text));
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], text).into_response()
+            let text = dialect.rewrite(&text) + &dialect.rewrite(&more) + dialect.end();
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(dialect.content_type()))], text).into_response()
         }
         Err(panic) => (StatusCode::INTERNAL_SERVER_ERROR, format!("counting failed: {panic}\n")).into_response(),
     }

@@ -4,6 +4,7 @@
 //! differ in what a counter's family is called (`_total` belongs to the sample in OpenMetrics, to the family in 0.0.4) and
 //! in the `# EOF` at the end, which is left to the caller: other families may follow in the same answer.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::catalogue::ALL;
@@ -38,6 +39,37 @@ impl Dialect {
             Self::Prometheus => "",
             Self::OpenMetrics => "# EOF\n",
         }
+    }
+
+    /// Text of OpenMetrics in this dialect, for registries that know no other. Families are as they were, the line at the end is
+    /// not in it.
+    ///
+    /// In OpenMetrics a counter's family is called without `_total`; for a reader of the older format that would be a family
+    /// without samples beside samples without type and help.
+    pub fn rewrite(self, openmetrics: &str) -> String {
+        let lines = || openmetrics.lines().filter(|line| *line != "# EOF");
+        let counters: BTreeSet<&str> = match self {
+            Self::OpenMetrics => BTreeSet::new(),
+            Self::Prometheus => {
+                let types = lines().filter_map(|line| line.strip_prefix("# TYPE "));
+                types.filter_map(|line| line.strip_suffix(" counter")).collect()
+            }
+        };
+        let mut text = String::with_capacity(openmetrics.len() + 6 * counters.len());
+        for line in lines() {
+            let mut words = line.splitn(4, ' ');
+            match (words.next(), words.next(), words.next(), words.next()) {
+                (Some("#"), Some("UNIT"), ..) if self == Self::Prometheus => {}
+                (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(family), Some(rest)) if counters.contains(family) => {
+                    text.push_str(&format!("# {what} {family}_total {rest}\n"));
+                }
+                _ => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+        text
     }
 
     fn family(self, metric: &Metric) -> &str {
@@ -179,6 +211,18 @@ mod tests {
         let text = render(&[Sample::number(&catalogue::FENCED, Vec::new(), 1.0)], Dialect::OpenMetrics);
         assert!(text.contains("# TYPE beacon_fenced counter\n"), "{text}");
         assert!(text.contains("\nbeacon_fenced_total 1\n"), "{text}");
+    }
+
+    #[test]
+    fn another_registrys_openmetrics_is_read_by_those_who_know_the_older_format_only() {
+        let text = "# HELP things Things.\n# TYPE things counter\n# UNIT things x\nthings_total{a=\"b c\"} 1\n\
+                    # HELP size How large.\n# TYPE size gauge\nsize 3\n# EOF\n";
+        assert_eq!(
+            Dialect::Prometheus.rewrite(text),
+            "# HELP things_total Things.\n# TYPE things_total counter\nthings_total{a=\"b c\"} 1\n\
+             # HELP size How large.\n# TYPE size gauge\nsize 3\n"
+        );
+        assert_eq!(Dialect::OpenMetrics.rewrite(text), text.trim_end_matches("# EOF\n"));
     }
 
     #[test]
