@@ -31,7 +31,7 @@ pub struct MetricsFlags {
     pub listen: Option<String>,
 }
 
-/// Metrics beside the engine's as text, without the line that ends OpenMetrics.
+/// Metrics beside the engine's, as OpenMetrics.
 type MoreText = Box<dyn Fn() -> String + Send + Sync>;
 
 /// The applications of a process, and the log that knows how far they are behind.
@@ -54,7 +54,7 @@ impl Observed {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
     }
 
-    /// Tells these metrics as well: families that nothing else here has, without the line that ends OpenMetrics.
+    /// Tells these metrics as well: OpenMetrics of families that nothing else here has.
     pub fn add_text(&self, text: impl Fn() -> String + Send + Sync + 'static) {
         self.more.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(text));
     }
@@ -68,7 +68,7 @@ impl Observed {
         let mut samples: Vec<Sample> = self.watches().iter().flat_map(AppWatch::samples).collect();
         samples.extend(self.lag().await);
         let more: String = self.more.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|text| text()).collect();
-        render(&samples, dialect) + &more
+        render(&samples, dialect) + &dialect.rewrite(&more)
     }
 
     /// The lag as it was at most five seconds ago; empty while the log cannot tell.
