@@ -3,7 +3,7 @@
 //!
 //! What deliberately isn't here: deciding *whether* to tell (that is the worker's), and rendering with templates.
 //!
-//! A record's way: the journal takes a [`Notification`](beacon_proto::v1::Notification) from its topic and hands it to the
+//! A record's way: the journal takes a [`Notification`] from its topic and hands it to the
 //! [`dispatcher`], which finds its [`channel`]; that one [`render`]s it and makes one [`attempt`]; what failed is
 //! [`decide`]d about, and the journal writes down what came of it.
 //!
