@@ -25,13 +25,7 @@ const SERVICES: usize = 12;
 /// What comes of a page that was taken is written down within this.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Not yet `on_both_logs`: on Kafka it has not been seen to come to its end.
-mod embedded {
-    #[test]
-    fn an_installation_is_described_looked_at_and_rescaled_there_and_back() {
-        super::an_installation_is_described_looked_at_and_rescaled_there_and_back(crate::On::Embedded);
-    }
-}
+crate::on_both_logs!(an_installation_is_described_looked_at_and_rescaled_there_and_back);
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
