@@ -169,10 +169,10 @@ async fn login_uses_plain_and_where_that_is_missing_login() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_dead_and_not_quoted() {
+async fn wrong_password_is_tried_again_and_not_quoted() {
     let server = Server::smtp(&json!({ "login": ["beacon", "open sesame"] }));
     let attempt = send(with_login(server.port, "hunter2hunter2")).await;
-    let Attempt::Dead { detail } = attempt else { panic!("{attempt:?}") };
+    let Attempt::Retry { detail, .. } = attempt else { panic!("{attempt:?}") };
     assert!(detail.starts_with("logging in: SMTP 535"), "{detail}");
     assert!(!detail.contains("hunter2"), "{detail}");
 }

@@ -315,12 +315,12 @@ async fn request_is_authorized_as_the_plan_says() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_dead_and_not_quoted() {
+async fn wrong_credentials_are_tried_again_and_not_quoted() {
     let hook = Hook::answering((StatusCode::UNAUTHORIZED, "bad token c0rrect-horse")).await;
     let mut webhook = webhook(&hook.address);
     webhook.http.auth = Some(bearer("c0rrect-horse"));
     let detail = "HTTP 401, check the webhook's http_config credentials: bad token <secret>".to_owned();
-    assert_eq!(attempt(webhook).await, Attempt::Dead { detail });
+    assert_eq!(attempt(webhook).await, Attempt::Retry { detail, after: None });
 }
 
 #[tokio::test]

@@ -9,15 +9,20 @@ pub const EXCERPT_BYTES: usize = 256;
 
 /// Judges an answer with status code `code`.
 ///
-/// 2xx is accepted. 429 and 5xx may pass: to be tried again, not before `retry_after`. Everything else is dead: the same
-/// request would get the same answer. That includes a redirect that was not followed, with a hint. `body` is the start of
-/// the answer's body, already free of secrets; its first [`EXCERPT_BYTES`] go into the detail, on one line.
+/// 2xx is accepted. 429 and 5xx may pass: to be tried again, not before `retry_after`. So may what is said of the receiver and
+/// not of the request: a path that is not there while an ingress is rolled out, a login that is mended by a reload
+/// (decision 0047). Everything else is dead: the same request would get the same answer. That includes a redirect that was not
+/// followed, with a hint. `body` is the start of the answer's body, already free of secrets; its first [`EXCERPT_BYTES`] go into
+/// the detail, on one line.
 pub fn judge(code: u16, retry_after: Option<Duration>, body: &str) -> Attempt {
     let excerpt = plain::shorten(plain::one_line(body).trim(), EXCERPT_BYTES);
     let said = if excerpt.is_empty() { String::new() } else { format!(": {excerpt}") };
     match code {
         200..=299 => Attempt::Accepted { detail: format!("HTTP {code}") },
-        429 | 500..=599 => Attempt::Retry { detail: format!("HTTP {code}{said}"), after: retry_after },
+        // RFC 9110 §15.5: not found, proxy login, time-out, misdirected; RFC 4918: locked; RFC 8470: too early.
+        404 | 407 | 408 | 421 | 423 | 425 | 429 | 500..=599 => {
+            Attempt::Retry { detail: format!("HTTP {code}{said}"), after: retry_after }
+        }
         301..=303 => Attempt::Dead {
             detail: format!(
                 "HTTP {code}: this redirect would turn the POST into a GET and lose the alerts; put the final address \
@@ -31,7 +36,8 @@ pub fn judge(code: u16, retry_after: Option<Duration>, body: &str) -> Attempt {
             ),
         },
         401 | 403 => {
-            Attempt::Dead { detail: format!("HTTP {code}, check the webhook's http_config credentials{said}") }
+            let detail = format!("HTTP {code}, check the webhook's http_config credentials{said}");
+            Attempt::Retry { detail, after: retry_after }
         }
         _ => Attempt::Dead { detail: format!("HTTP {code}{said}") },
     }
@@ -47,7 +53,9 @@ mod tests {
             let attempt = judge(code, None, "");
             match code {
                 200..=299 => assert!(matches!(attempt, Attempt::Accepted { .. }), "{code}"),
-                429 | 500..=599 => assert!(matches!(attempt, Attempt::Retry { .. }), "{code}"),
+                401 | 403 | 404 | 407 | 408 | 421 | 423 | 425 | 429 | 500..=599 => {
+                    assert!(matches!(attempt, Attempt::Retry { .. }), "{code}");
+                }
                 _ => assert!(matches!(attempt, Attempt::Dead { .. }), "{code}"),
             }
         }

@@ -28,6 +28,11 @@ pub fn judge(failure: Failure, step: &str, said: &str) -> Attempt {
     let said = excerpt(said);
     match failure {
         Failure::Refused4(code) => Attempt::Retry { detail: format!("{step}: SMTP {code}: {said}"), after: None },
+        // RFC 4954 §6: a login is asked for, too weak, wrong, or only for encrypted connections. A reload mends it (decision 0047).
+        Failure::Refused5(code @ (530 | 534 | 535 | 538)) => Attempt::Retry {
+            detail: format!("{step}: SMTP {code}, check the receiver's auth settings: {said}"),
+            after: None,
+        },
         Failure::Refused5(code) => Attempt::Dead { detail: format!("{step}: SMTP {code}: {said}") },
         Failure::Connection => Attempt::Retry { detail: format!("{step}: {said}"), after: None },
         Failure::Mismatch => Attempt::Dead { detail: format!("{step}: {said}") },
@@ -46,6 +51,7 @@ mod tests {
     fn transient_replies_and_connections_are_tried_again() {
         assert!(matches!(judge(Failure::Refused4(451), "sending", "later"), Attempt::Retry { .. }));
         assert!(matches!(judge(Failure::Connection, "connecting", "refused"), Attempt::Retry { .. }));
+        assert!(matches!(judge(Failure::Refused5(535), "logging in", "wrong password"), Attempt::Retry { .. }));
     }
 
     #[test]
