@@ -71,6 +71,7 @@ fn a_frozen_embedded_process_keeps_its_directory_and_goes_on_where_it_stopped() 
     let ledger = world.finish();
     assert_same(&ledger.told(), calm);
     ledger.assert_nothing_decided_twice();
-    ledger.assert_all_delivered_once();
+    // Notifications were on their way when it froze.
+    ledger.assert_all_delivered_once_or_superseded();
     ledger.assert_no_dead_letters();
 }
