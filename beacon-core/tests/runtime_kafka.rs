@@ -137,6 +137,10 @@ fn child() {
     }
     let app = App::start(log(), job.topology(&Default::default()), config).expect("started");
     say("STARTED");
+    if std::env::var_os(SLOW_COMMITS).is_some() {
+        wait_until("it is at work", || app.stats().records > 20);
+        say("AT WORK");
+    }
     wait_for_parent();
     let stats = app.stats();
     // Tasks that were taken away show at a commit, at a poll, or as a loss, whichever comes first.
@@ -232,6 +236,8 @@ fn a_zombie_changes_nothing_and_rejoins_in_process(membership: Membership) {
     wait_until("both have their share", || app.stats().tasks == all / 2 && app.stats().restoring == 0);
     let feeder = feed(&job, &log, Duration::from_millis(5));
     wait_until("it is at work", || app.stats().records > 200);
+    // Frozen before it had any task, it could lose none.
+    zombie.wait_for("AT WORK");
     zombie.signal("STOP");
     println!("stopped after {:?}", started.elapsed());
     wait_until("its tasks are taken over", || app.stats().tasks == all && app.stats().restoring == 0);

@@ -271,7 +271,7 @@ impl StreamThread {
 
     fn turn(&mut self, link: &mut Link) -> Result<(), Fault> {
         let wait = self.wait()?;
-        let event = link.session.poll(wait).map_err(|error| self.blame.log(error))?;
+        let event = link.session.poll(wait).map_err(|error| self.unread(error))?;
         self.idle = matches!(event, Event::Idle);
         match event {
             Event::Records(batch) => self.feed(batch.as_ref(), link)?,

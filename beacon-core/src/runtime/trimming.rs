@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::environment::Background;
+use super::fault::Fault;
 use super::thread::StreamThread;
-use crate::log::{Log, Offset, TopicPartition};
+use crate::log::{Isolation, Log, LogError, LogErrorKind, Offset, TopicPartition};
 
 /// What one thread trims, and when.
 #[derive(Default)]
@@ -69,6 +70,41 @@ impl StreamThread {
         if let Err(error) = self.environment.start(name, Box::new(work)) {
             tracing::warn!(%error, application = self.blame.application, "no thread to trim internal topics with");
         }
+    }
+}
+
+impl StreamThread {
+    /// What follows from an input that could not be read.
+    ///
+    /// One that was away for longer than its session may ask for records before it hears that its tasks are others', who have
+    /// read on and trimmed: it has lost nothing and joins again. That what the *group* has not read is gone is not to be mended.
+    pub(super) fn unread(&self, error: LogError) -> Fault {
+        if error.kind() != LogErrorKind::Trimmed {
+            return self.blame.log(error);
+        }
+        match self.group_has_read_on() {
+            Ok(true) => Fault::Rejoin(format!("others of the group have read on meanwhile: {error}")),
+            Ok(false) => self.blame.log(error),
+            Err(error) => self.blame.log(error),
+        }
+    }
+
+    /// Whether something of this thread's inputs is gone, and all of that was committed by the group.
+    fn group_has_read_on(&self) -> Result<bool, LogError> {
+        let mut gone = false;
+        for positions in self.slots.values().map(|slot| &slot.task.positions) {
+            for partition in positions.partitions() {
+                let start = self.log.offsets(partition, Isolation::Committed)?.start;
+                if positions.next(partition).is_some_and(|next| next < start) {
+                    gone = true;
+                    let committed = self.log.committed(self.topology.application(), &[&*partition.topic])?;
+                    if !committed.iter().any(|(at, offset)| at == partition && *offset >= start) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(gone)
     }
 }
 
