@@ -23,7 +23,16 @@ FIRST = ["incidents", "chaos", "storage", "simulation", "runtime_kafka", "log_co
 # They break their broker, so they start their own unless the caller has one.
 OWN_KAFKA = {"incidents", "chaos"}
 # Runs of one program that are worth a lane each: what to call them, and their arguments.
-PARTS = {"incidents": [("kafka", ["--skip", "embedded"]), ("embedded", ["embedded"])], "chaos": [("", ["--nocapture"])]}
+# Incidents that are compared with one calm run, which a program makes once.
+CALM = ["broker_restart", "killed_worker", "lost_disk", "zombie"]
+PARTS = {
+    "incidents": [
+        ("kafka, under load", ["--skip", "embedded", *CALM]),
+        ("kafka", ["--skip", "embedded", *(word for name in CALM for word in ("--skip", name))]),
+        ("embedded", ["embedded"]),
+    ],
+    "chaos": [("", ["--nocapture"])],
+}
 
 
 class Program:

@@ -1,17 +1,25 @@
 //! Ports for servers under test.
 
+use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Below the range from which Linux takes ports of outgoing connections (32768 and up): a port that a test closes for a
 /// while, to open it again, is not taken meanwhile by somebody's outgoing connection.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// A port of 127.0.0.1 on which nobody listens now; each call of a process gives another one.
+/// Ports of this process, locked until it ends: other test programs that look for one at the same time must not even try them.
+static OURS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A port of 127.0.0.1 on which nobody listens now, and that no other test program of this machine will be given; each call
+/// gives another one.
 ///
 /// # Panics
-/// When all twelve thousand are taken.
+/// When all twelve thousand are taken, or the folder of their locks cannot be written.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries that run at the same time begin at different places.
@@ -19,11 +27,29 @@ pub fn free_port() -> u16 {
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         let port = FIRST + (start + step) % COUNT;
+        let Some(lock) = lock(port) else { continue };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            OURS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
             return port;
         }
     }
     panic!("no free port between {FIRST} and {}", FIRST + COUNT - 1);
+}
+
+/// The lock of a port; `None`: somebody has it.
+fn lock(port: u16) -> Option<File> {
+    let folder = folder();
+    let path = folder.join(port.to_string());
+    let file = fs::create_dir_all(&folder)
+        .and_then(|()| File::options().create(true).append(true).open(&path))
+        .unwrap_or_else(|error| panic!("{}, the lock of a port, cannot be opened: {error}", path.display()));
+    file.try_lock().is_ok().then_some(file)
+}
+
+/// One for each user: what one has made another cannot open.
+fn folder() -> PathBuf {
+    let user = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    std::env::temp_dir().join(format!("beacon-test-ports-{user}"))
 }
 
 #[cfg(test)]
@@ -35,5 +61,10 @@ mod tests {
         let (a, b) = (free_port(), free_port());
         assert_ne!(a, b);
         TcpListener::bind(("127.0.0.1", a)).expect("the port is free");
+    }
+
+    #[test]
+    fn a_port_that_was_given_is_locked() {
+        assert!(lock(free_port()).is_none());
     }
 }
