@@ -19,7 +19,7 @@ import time
 # At the same time. More would only make those that wait for a CPU look like those that hang.
 LANES = 4
 # The ones that take longest, in this order; whatever begins last should be short.
-FIRST = ["incidents", "chaos", "storage", "simulation", "runtime_kafka", "log_contract_kafka", "runtime_embedded", "beacon_core"]
+FIRST = ["incidents", "upkeep_kafka", "chaos", "storage", "simulation", "runtime_kafka", "log_contract_kafka", "runtime_embedded", "beacon_core"]
 # They break their broker, so they start their own unless the caller has one.
 OWN_KAFKA = {"incidents", "chaos"}
 # Runs of one program that are worth a lane each: what to call them, and their arguments.
