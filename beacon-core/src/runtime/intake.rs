@@ -5,11 +5,11 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::stores::Stores;
-use crate::state::{Arrival, Checksum, Intake, StateError, Store, StoreFile};
+use crate::state::{Arrival, Checksum, Intake, StateError, Store, StoreFile, file_error};
 
 /// What a file is called before all of it is there.
 const PART: &str = ".part";
@@ -40,11 +40,6 @@ impl DirectoryIntake {
             Err(TryLockError::Error(error)) => Err(file_error(&directory, &error)),
         }
     }
-}
-
-pub(super) fn file_error(path: &Path, error: &io::Error) -> StateError {
-    let text = format!("{}: {error}", path.display());
-    if error.kind() == io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
 }
 
 impl Intake for DirectoryIntake {

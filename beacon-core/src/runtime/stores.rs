@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::intake::DirectoryIntake;
-#[cfg(feature = "rocksdb")]
-use super::intake::file_error;
 use super::{AppConfig, StateLocation};
+#[cfg(feature = "rocksdb")]
+use crate::state::file_error;
 use crate::state::{Intake, MemoryIntake, MemoryStore, StateError, Store};
 use crate::task::TaskId;
 

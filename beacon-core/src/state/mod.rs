@@ -36,6 +36,7 @@ pub(crate) use scope::sealed;
 pub use scope::{KeyedScope, SharedScope, SharedScopeMut};
 pub use shared::{SharedMap, SharedValue};
 pub use snapshot::{Arrival, Intake, Snapshot, StoreFile};
+pub(crate) use store::file_error;
 pub use store::{Change, Entry, StateError, Store};
 pub use task_state::{Entries, TaskState};
 pub use value::Value;

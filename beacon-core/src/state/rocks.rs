@@ -18,6 +18,7 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
+use super::store::file_error;
 use super::{Change, Checksum, Entry, Snapshot, StateError, Store, StoreFile};
 
 /// A store's write buffer: below this its files are too small, above it a flush takes too long.
@@ -271,11 +272,6 @@ fn remove_directory(directory: &Path) -> Result<(), StateError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(directory, &error)),
         _ => Ok(()),
     }
-}
-
-fn file_error(path: &Path, error: &std::io::Error) -> StateError {
-    let text = format!("{}: {error}", path.display());
-    if error.kind() == std::io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
 }
 
 /// Checksums of files that this store has made and will not change: tables are read once, not at each checkpoint.

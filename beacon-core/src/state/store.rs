@@ -1,5 +1,8 @@
 //! The store contract: an ordered map of bytes that is written once per commit.
 
+use std::io;
+use std::path::Path;
+
 use super::Snapshot;
 
 /// One write.
@@ -41,6 +44,12 @@ pub enum StateError {
         #[source]
         source: crate::codec::CodecError,
     },
+}
+
+/// What went wrong with a file or directory of a store.
+pub(crate) fn file_error(path: &Path, error: &io::Error) -> StateError {
+    let text = format!("{}: {error}", path.display());
+    if error.kind() == io::ErrorKind::StorageFull { StateError::Full(text) } else { StateError::Store(text) }
 }
 
 /// A key and its value, as bytes.
