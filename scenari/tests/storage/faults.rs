@@ -9,14 +9,7 @@ use scenari::proxy::Weather;
 use crate::contract::{names, noise, upload};
 use crate::stores::{On, patience};
 
-macro_rules! on_servers {
-    ($($claim:ident),+ $(,)?) => {
-        mod s3 { $(#[test] fn $claim() { super::$claim(crate::stores::On::S3) })+ }
-        mod swift { $(#[test] fn $claim() { super::$claim(crate::stores::On::Swift) })+ }
-    };
-}
-
-on_servers!(
+crate::stores::on_servers!(
     a_server_in_trouble_for_a_moment_is_asked_again,
     a_server_that_is_away_is_a_passing_trouble_by_name,
     a_slow_server_is_waited_for,

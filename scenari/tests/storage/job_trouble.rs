@@ -24,14 +24,7 @@ use crate::stores::{On, options, patience, unique};
 /// For what a slow machine may take its time for.
 const LONG: Duration = Duration::from_secs(180);
 
-macro_rules! on_servers {
-    ($($incident:ident),+ $(,)?) => {
-        mod s3 { $(#[test] fn $incident() { super::$incident(crate::stores::On::S3) })+ }
-        mod swift { $(#[test] fn $incident() { super::$incident(crate::stores::On::Swift) })+ }
-    };
-}
-
-on_servers!(
+crate::stores::on_servers!(
     a_refused_login_costs_no_commit_is_named_and_used_when_it_is_mended,
     a_missing_container_costs_no_commit_is_named_and_used_when_it_is_made,
     slow_stalled_and_cut_storage_costs_no_commit_and_no_restore,

@@ -20,14 +20,7 @@ use crate::stores::{On, Stage, patience};
 /// For what a slow machine may take its time for.
 const LONG: Duration = Duration::from_secs(180);
 
-macro_rules! on_servers {
-    ($($incident:ident),+ $(,)?) => {
-        mod s3 { $(#[test] fn $incident() { super::$incident(crate::stores::On::S3) })+ }
-        mod swift { $(#[test] fn $incident() { super::$incident(crate::stores::On::Swift) })+ }
-    };
-}
-
-on_servers!(
+crate::stores::on_servers!(
     a_lost_disk_is_restored_from_checkpoint_and_tail,
     storage_that_is_away_costs_no_commit_and_the_checkpoint_comes_after,
     a_damaged_newest_checkpoint_falls_back_along_the_chain,

@@ -87,3 +87,12 @@ impl Stage {
         self.proxy.as_ref().expect("a server has a proxy in front of it")
     }
 }
+
+/// Makes two tests of each claim about a server, `s3::claim` and `swift::claim`.
+macro_rules! on_servers {
+    ($($claim:ident),+ $(,)?) => {
+        mod s3 { $(#[test] fn $claim() { super::$claim(crate::stores::On::S3) })+ }
+        mod swift { $(#[test] fn $claim() { super::$claim(crate::stores::On::Swift) })+ }
+    };
+}
+pub(crate) use on_servers;
