@@ -7,8 +7,9 @@ use std::time::Duration;
 use beacon_core::log::{Record, partition};
 use beacon_core::operator::{Count, Ctx, KeyedProcess, OpResult};
 use beacon_core::state::{ListState, MapState, Registry, Ttl, Value};
-use beacon_core::topology::{Changed, Sessions, Stream, Topic, TopologyBuilder, Windowed, Windows};
+use beacon_core::topology::{Sessions, Topic, TopologyBuilder, Windowed, Windows};
 
+use super::plant::job::tell;
 use super::scaling::{self, Scaling};
 
 pub const PER_PHASE: u64 = 160;
@@ -74,21 +75,6 @@ pub fn add(app: &TopologyBuilder, clicks: &Topic<u64>, out: &Topic<String>) {
     tell(&by_page.window("clicks in 4 s", window, Count::new()).to_stream(), "window", out, window_line);
     let sessions = Sessions::with_gap(Duration::from_secs(1));
     tell(&by_page.session_window("visits", sessions, Count::new()).to_stream(), "visit", out, window_line);
-}
-
-fn tell<T: Clone + 'static>(
-    stream: &Stream<(String, T)>,
-    name: &str,
-    out: &Topic<String>,
-    line: impl Fn(T) -> String + Clone + Send + Sync + 'static,
-) {
-    let label = name.to_owned();
-    stream
-        .map(&format!("{name}.line"), move |(key, value)| Changed {
-            key: format!("{label} {key}").into_bytes(),
-            value: Some(line(value)),
-        })
-        .sink_changes(&format!("{name}.out"), out);
 }
 
 fn window_line(told: Windowed<u64>) -> String {

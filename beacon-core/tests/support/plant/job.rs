@@ -283,7 +283,7 @@ impl ConnectedProcess for Match {
 }
 
 /// Writes a line for each value, under the stream's name and the value's key.
-fn tell<T: Clone + 'static>(
+pub fn tell<T: Clone + 'static>(
     stream: &Stream<(String, T)>,
     name: &str,
     out: &Topic<String>,
