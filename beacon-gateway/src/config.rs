@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_core::metrics::Dialect;
 use beacon_plan::Plan;
 use beacon_proto::topics::Topics;
 
@@ -33,8 +34,8 @@ impl fmt::Display for PlanSource {
 /// refuses the plan: the old one stays. With it, what shares the process (a notifier that holds the secrets) follows.
 pub type PlanHook = Arc<dyn Fn(&Plan) -> Result<(), String> + Send + Sync>;
 
-/// Gives more families of metrics as OpenMetrics text, without the line that ends it: those of what shares the process.
-pub type MoreMetrics = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+/// Gives more families of metrics as text, without the line that ends OpenMetrics: those of what shares the process.
+pub type MoreMetrics = Arc<dyn Fn(Dialect) -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
 /// Settings of a gateway; [`GatewayConfig::new`] has the defaults.
 #[derive(Clone)]

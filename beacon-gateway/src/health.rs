@@ -43,7 +43,7 @@ pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Respons
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let dialect = Dialect::for_accept(accept);
     let more = match &app.config.more_metrics {
-        Some(more) => more().await,
+        Some(more) => more(dialect).await,
         None => String::new(),
     };
     let counting = tokio::task::spawn_blocking(move || {
@@ -53,7 +53,7 @@ pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Respons
     match counting.await {
         Ok(text) => {
             // The end of the format stands once, after all families.
-            let text = dialect.rewrite(&text) + &dialect.rewrite(&more) + dialect.end();
+            let text = dialect.rewrite(&text) + &more + dialect.end();
             ([(header::CONTENT_TYPE, HeaderValue::from_static(dialect.content_type()))], text).into_response()
         }
         Err(panic) => (StatusCode::INTERNAL_SERVER_ERROR, format!("counting failed: {panic}\n")).into_response(),

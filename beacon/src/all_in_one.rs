@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use beacon_core::log::Log;
-use beacon_core::metrics::Dialect;
 use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_gateway::{Gateway, GatewayConfig};
 use beacon_notifier::Dispatcher;
@@ -67,7 +66,7 @@ impl AllInOne {
         let deliveries = dispatcher.metrics();
         observed.add_text(move || deliveries.render());
         let engine = Arc::clone(&observed);
-        parts.gateway.more_metrics = Some(Arc::new(move || Box::pin(Arc::clone(&engine).text(Dialect::OpenMetrics))));
+        parts.gateway.more_metrics = Some(Arc::new(move |dialect| Box::pin(Arc::clone(&engine).text(dialect))));
         let gateway = Gateway::bind(parts.gateway, Arc::clone(&log)).await?;
         let address = gateway.local_addr()?;
         crate::gateway::reload_on_sighup(&gateway)?;
