@@ -191,7 +191,8 @@ pub trait Session: Send {
         false
     }
 
-    /// Stops delivery from these partitions until [`Session::resume`]; membership and position stay.
+    /// Stops delivery from these partitions until [`Session::resume`]; membership and position stay. A partition that
+    /// goes takes its pause with it: it flows when it is given again.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
 
     /// Takes up delivery again.

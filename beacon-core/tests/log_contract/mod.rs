@@ -191,6 +191,7 @@ macro_rules! claims {
             rebalance: the_first_member_gets_everything_and_equal_counts_go_together;
             rebalance: a_revoked_partition_can_be_committed_until_the_next_poll;
             rebalance: a_member_that_closes_leaves_its_partitions_to_the_others;
+            rebalance: a_partition_that_was_paused_when_it_went_flows_when_it_returns;
             rebalance: a_static_member_that_returns_gets_its_partitions_back;
             reading: the_end_of_a_partition_is_told_each_time_it_is_reached;
             reading: a_member_is_told_of_the_end_of_an_empty_partition;

@@ -72,6 +72,28 @@ pub fn a_member_that_closes_leaves_its_partitions_to_the_others(subject: &Subjec
     first.own(4);
 }
 
+pub fn a_partition_that_was_paused_when_it_went_flows_when_it_returns(subject: &Subject) {
+    let input = subject.topic("input", 2);
+    for partition in 0..2 {
+        subject.append_numbers(&input, partition, 3);
+    }
+    let mut first = subject.join("group", "a", &[&input]);
+    first.own(2);
+    let both: Vec<_> = first.owned.keys().cloned().collect();
+    first.session.pause(&both).expect("paused");
+    first.poll_for(subject.quiet);
+    assert!(first.read.is_empty(), "paused when it was given");
+    let mut second = subject.join("group", "b", &[&input]);
+    poll_all_until(&mut [&mut first, &mut second], subject, "an even division", |members| {
+        members.iter().all(|member| member.owned.len() == 1 && member.revoked.is_empty())
+    });
+    let moved = second.owned.keys().next().expect("one").clone();
+    second.session.close().expect("closed");
+    first.own(2);
+    first.poll_until("the records of the partition that returned", |member| member.values(&moved).len() == 3);
+    assert_eq!(first.values(&moved), numbers(3));
+}
+
 pub fn a_static_member_that_returns_gets_its_partitions_back(subject: &Subject) {
     let input = subject.topic("input", 4);
     let config =

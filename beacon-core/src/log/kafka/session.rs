@@ -118,11 +118,18 @@ impl KafkaSession {
         if self.client.is_incremental() {
             self.client
                 .incremental_unassign(&list(partitions.iter()))
-                .map_err(|error| from_call(&error, "giving partitions up"))
+                .map_err(|error| from_call(&error, "giving partitions up"))?;
         } else {
             // The classic protocol takes all or nothing.
-            self.client.assign(None).map_err(|code| log_error(code, "giving partitions up"))
+            self.client.assign(None).map_err(|code| log_error(code, "giving partitions up"))?;
         }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        // librdkafka keeps the pause of a partition that is given up (2.12): given again, it would never be fetched,
+        // because nobody resumes what nobody has paused. Those that were not paused are left as they are.
+        let resumed = self.client.resume(&list(partitions.iter()));
+        resumed.map_err(|code| log_error(code, "ending the pause of partitions given up"))
     }
 
     /// Acts on changes of membership; an event if the caller has to hear of it.
