@@ -37,9 +37,10 @@ pub struct Stage {
     pub kafka: Kafka,
     s3: S3,
     way_to_s3: Proxy,
-    directory: tempfile::TempDir,
     launches: HashMap<Worker, Launch>,
     running: HashMap<Worker, Process>,
+    // Dropped after the processes: a failed round shows what they wrote there.
+    directory: tempfile::TempDir,
 }
 
 impl Stage {
