@@ -25,9 +25,10 @@ use job::{Auditor, Job, WORDS, Words};
 use plan::{Act, Worker, plan, seed_of_round};
 use stage::Stage;
 
-/// All outputs of a round must be there so long after its last step. Sessions, transactions and a restart's reads of the log
-/// are over by then several times, and so is the minute for which overdue timers wait for a backlog that does not move.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// All outputs of a round must be there so long after its last step: sessions, transactions and a restart's reads of
+/// the log are over by then several times. No longer than the engine's `backlog_patience`, after which it lets timers
+/// fire over a partition that nobody reads: that must not pass for a round that went well.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The input of a round comes over this time.
 const SPAN: Duration = Duration::from_secs(7);
 
