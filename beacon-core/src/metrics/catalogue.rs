@@ -140,7 +140,7 @@ catalogue! {
         "Offsets between the committed position and the last stable offset: what could be read now.",
         "consumer_lag (librdkafka with read_committed)";
     MEMORY_LIMIT = Gauge "beacon_memory_budget_bytes" ["part"]
-        "Bytes that the stores of this process may use together, by part: total, write_buffers (of the total).",
+        "Bytes that the stores of this process may use together, by part: total, and of it tables (entries at hand) and write_buffers.",
         "";
     BLOCK_CACHE = Gauge "beacon_block_cache_usage_bytes" []
         "Bytes in the block cache that all stores of this process share, write buffers charged to it included.",

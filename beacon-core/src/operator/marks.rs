@@ -166,7 +166,7 @@ mod tests {
                     Action::Commit => {
                         marks.keep_step();
                         for (key, bytes) in marks.pending() {
-                            state.put(key, bytes);
+                            state.put(key, &bytes);
                         }
                         state.apply().expect("memory");
                         marks.committed();

@@ -246,7 +246,7 @@ impl Step {
 
     /// Notes a call, durably: it is made after the commit, and again after every restart until it was answered.
     pub fn call(&mut self, call: Call) {
-        self.state.put(&call_key(call.operator, &call.key, &call.id), call.request.clone());
+        self.state.put(&call_key(call.operator, &call.key, &call.id), &call.request);
         self.calls.push(call);
     }
 
@@ -307,7 +307,7 @@ impl Step {
     /// next step.
     pub(crate) fn seal_event_time(&mut self) {
         for (key, bytes) in self.watermarks.pending() {
-            self.state.put(key, bytes);
+            self.state.put(key, &bytes);
         }
         self.state.keep_step();
     }
@@ -341,7 +341,7 @@ impl Step {
 
     /// Notes what the state reflects, with the write at hand.
     fn note_changelog_end(&mut self, end: Offset) {
-        self.state.put(&[META], end.to_bytes());
+        self.state.put(&[META], &end.to_bytes());
         let queues = std::iter::once(&self.processing_timers).chain(&self.event_timers);
         floors::store(&mut self.state, end, queues);
     }

@@ -281,7 +281,7 @@ mod tests {
         let mut state = TaskState::new(Box::new(MemoryStore::default()));
         marks.keep_step();
         for (key, bytes) in marks.pending() {
-            state.put(key, bytes);
+            state.put(key, &bytes);
         }
         state.apply().expect("memory");
         marks.committed();

@@ -445,6 +445,12 @@ impl StreamThread {
             standbys: self.standbys.warm(),
         };
         self.gauges.set(counts, self.environment.now());
+        let is_keyed = |id: &&TaskId| matches!(id, TaskId::Keyed(_));
+        let keyed = self.slots.keys().filter(is_keyed).count().max(1);
+        let room = self.stores.table_bytes() / self.config.threads.max(1) as usize / keyed;
+        for (_, slot) in self.slots.iter_mut().filter(|(id, _)| is_keyed(id)) {
+            slot.task.set_room(room);
+        }
         let claimed = self.slots.keys().chain(self.waiting.keys()).copied().collect();
         self.shared.claims.set(self.number, claimed);
     }

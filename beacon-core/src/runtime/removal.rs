@@ -121,6 +121,10 @@ mod tests {
         fn outlive_the_process(&self) -> bool {
             true
         }
+
+        fn table_bytes(&self) -> usize {
+            0
+        }
     }
 
     fn topology() -> Topology {

@@ -23,6 +23,9 @@ pub(crate) trait TaskStores: Send {
 
     /// Whether stores outlive the process, so that flushing them saves reading later.
     fn outlive_the_process(&self) -> bool;
+
+    /// Memory that the tasks of this process may take together for entries at hand.
+    fn table_bytes(&self) -> usize;
 }
 
 /// Where the tasks of one application in this process keep their state.
@@ -30,7 +33,6 @@ pub(crate) trait TaskStores: Send {
 pub(super) struct Stores {
     location: StateLocation,
     application: String,
-    #[cfg(feature = "rocksdb")]
     memory: super::StoreMemory,
 }
 
@@ -39,7 +41,6 @@ impl Stores {
         Self {
             location: config.state.clone(),
             application: application.to_owned(),
-            #[cfg(feature = "rocksdb")]
             memory: config.memory.clone().unwrap_or_else(super::StoreMemory::of_this_process),
         }
     }
@@ -86,5 +87,9 @@ impl TaskStores for Stores {
 
     fn outlive_the_process(&self) -> bool {
         self.location != StateLocation::Memory
+    }
+
+    fn table_bytes(&self) -> usize {
+        usize::try_from(self.memory.budget().table_bytes).unwrap_or(usize::MAX)
     }
 }

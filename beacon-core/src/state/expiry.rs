@@ -108,7 +108,7 @@ pub(super) fn put<V: Codec>(
     let mut stored = Vec::with_capacity(STAMP_BYTES + 16);
     stamp.encode(&mut stored);
     value.encode(&mut stored);
-    state.put(entry, stored);
+    state.put(entry, &stored);
     index(state, stamp, entry);
     due.note(stamp.swept_at_ms());
 }
@@ -116,7 +116,7 @@ pub(super) fn put<V: Codec>(
 fn index(state: &mut TaskState, stamp: Stamp, entry: &[u8]) {
     let mut key = index_start(stamp.swept_at_ms());
     key.extend_from_slice(entry);
-    state.put(&key, Vec::new());
+    state.put(&key, &[]);
 }
 
 fn index_start(at_ms: i64) -> Vec<u8> {
@@ -189,7 +189,7 @@ impl Expiries {
                 let mut renewed = Vec::with_capacity(stored.len());
                 stamp.encode(&mut renewed);
                 renewed.extend_from_slice(bytes);
-                state.put(&entry, renewed);
+                state.put(&entry, &renewed);
                 index(state, stamp, &entry);
                 self.note(stamp.swept_at_ms());
             }

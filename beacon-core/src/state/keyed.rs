@@ -56,7 +56,7 @@ impl KeyedStore {
 
     pub(super) fn put<V: Codec>(&self, scope: &mut impl KeyedScope, entry: &[u8], value: &V) {
         match self.ttl {
-            None => scope.state_mut().put(entry, value.to_bytes()),
+            None => scope.state_mut().put(entry, &value.to_bytes()),
             Some(ttl) => {
                 let now = scope.now();
                 let (state, expiries) = scope.parts();

@@ -1,7 +1,7 @@
 //! Keyed state of one task: typed handles over pending writes over a store of committed bytes.
 //!
-//! A step reads through its pending writes; the store holds committed state only and changes in one write
-//! per commit. What it deliberately does not do: it knows no log and no commit, and never decides when to write.
+//! A step reads through its pending writes; the store holds committed state only, and hears of many commits in one write.
+//! What it deliberately does not do: it knows no log and no commit, and never decides when to write.
 //!
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
 //! [`TaskState::apply`].
@@ -14,6 +14,7 @@ pub mod layout;
 mod list;
 mod map;
 mod memory;
+mod order;
 mod registry;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;

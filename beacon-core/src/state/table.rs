@@ -1,26 +1,37 @@
-//! What a task has at hand of its state: pending writes, and the committed entries it read or wrote lately.
+//! What a task has at hand of its state: pending writes, committed ones on their way to the store, and committed entries it
+//! read or wrote lately.
 //!
-//! One hash table holds both, so that a read costs one look and a commit moves nothing. Pending writes are ordered by key
-//! only when somebody asks for the order: a commit does once, a scan for what it did not see before.
+//! One hash table holds all three, so that a read costs one look and a commit moves nothing. The store learns of committed
+//! writes later and many at a time: an entry written in each commit is stored once, and a timer set in one commit and
+//! cancelled in a later one leaves no trace there. A store without a log of its own loses nothing by that: what it had not
+//! flushed would be read from the changelog again, too (decision 0048).
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-use std::rc::Rc;
+use std::cmp::Ordering;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
 
+use super::order::Order;
 use super::{Change, layout};
 
-/// What an entry costs beside the bytes of its key and its committed value.
-const SLOT_BYTES: usize = 128;
+/// A key; those of most jobs need no allocation.
+pub(super) type Key = SmallVec<[u8; 32]>;
+/// A value, likewise.
+type Value = SmallVec<[u8; 16]>;
 
-/// What the store says of an entry.
-#[derive(Debug, PartialEq, Eq)]
+/// What an entry costs, beside key and value where they are too long for it.
+const SLOT_BYTES: usize = std::mem::size_of::<Slot>() + 8;
+
+/// What is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Committed {
-    /// Nobody asked.
+    /// Nobody asked the store.
     Unknown,
     Absent,
-    Present(Box<[u8]>),
+    /// `Slot::value`.
+    Present,
 }
 
 /// What the next commit will say of it.
@@ -29,16 +40,27 @@ enum Pending {
     /// Nothing new.
     Nothing,
     Delete,
-    Put(Box<[u8]>),
+    Put(Value),
 }
 
+/// An entry. There are many: what only few have at a time, a pending write, is elsewhere.
 #[derive(Debug)]
 struct Slot {
-    key: Rc<[u8]>,
+    key: Key,
+    /// Empty unless it is [`Committed::Present`].
+    value: Value,
+    hash: u32,
+    /// Its place in `Table::written`, plus 1; 0: not written since the last commit.
+    written: u32,
     committed: Committed,
-    pending: Pending,
-    /// It is in `Table::written`.
-    written: bool,
+    /// The store does not have what is committed yet.
+    unstored: bool,
+    /// The store is known to have no such entry.
+    store_lacks: bool,
+    /// It is in `Table::newer`.
+    listed: bool,
+    /// It is listed for nothing: it was not stored, and need not be any more.
+    faded: bool,
     /// It was used since the last time somebody looked for entries to let go.
     used: bool,
     /// `false`: free to take.
@@ -47,60 +69,79 @@ struct Slot {
 
 impl Slot {
     /// `None`: ask the store.
-    fn current(&self) -> Option<Option<&[u8]>> {
-        match (&self.pending, &self.committed) {
-            (Pending::Put(value), _) | (Pending::Nothing, Committed::Present(value)) => Some(Some(value)),
-            (Pending::Delete, _) | (Pending::Nothing, Committed::Absent) => Some(None),
-            (Pending::Nothing, Committed::Unknown) => None,
+    fn committed(&self) -> Option<Option<&[u8]>> {
+        match self.committed {
+            Committed::Present => Some(Some(&self.value)),
+            Committed::Absent => Some(None),
+            Committed::Unknown => None,
         }
     }
 
-    fn change(&self) -> Option<Change<'_>> {
-        match &self.pending {
-            Pending::Nothing => None,
-            Pending::Delete => Some(Change::Delete(&self.key)),
-            Pending::Put(value) => Some(Change::Put(&self.key, value)),
-        }
-    }
-
-    /// Bytes of the pending write.
-    fn pending_bytes(&self) -> usize {
-        match &self.pending {
-            Pending::Nothing => 0,
-            Pending::Delete => self.key.len(),
-            Pending::Put(value) => self.key.len() + value.len(),
+    /// What the store is to learn.
+    fn unstored_change(&self) -> Option<Change<'_>> {
+        match self.committed {
+            Committed::Present if self.unstored => Some(Change::Put(&self.key, &self.value)),
+            Committed::Absent if self.unstored => Some(Change::Delete(&self.key)),
+            _ => None,
         }
     }
 
     /// Bytes it holds in memory whether or not a write is pending.
     fn held_bytes(&self) -> usize {
-        let value = if let Committed::Present(value) = &self.committed { value.len() } else { 0 };
-        SLOT_BYTES + self.key.len() + value
+        let spilled = |of: usize, is: bool| if is { of } else { 0 };
+        SLOT_BYTES + spilled(self.value.len(), self.value.spilled()) + spilled(self.key.len(), self.key.spilled())
+    }
+
+    /// Bytes of what the store does not have yet.
+    fn unstored_bytes(&self) -> usize {
+        if self.unstored { self.held_bytes() } else { 0 }
     }
 }
 
-/// Pending writes with undo of the current step, over a bounded cache of committed entries.
-///
-/// After [`Table::discard`] and [`Table::settle`] nothing is pending. What is cached agrees with the store as long as
-/// all its writes come through [`Table::changes`] and [`Table::settle`].
+/// A slot that was written since the last commit. The write may have been taken back.
 #[derive(Debug)]
+struct Written {
+    id: u32,
+    pending: Pending,
+}
+
+impl Written {
+    /// What the next commit changes.
+    fn change<'a>(&'a self, slots: &'a [Slot]) -> Option<Change<'a>> {
+        let key = &slots[self.id as usize].key;
+        match &self.pending {
+            Pending::Nothing => None,
+            Pending::Delete => Some(Change::Delete(key)),
+            Pending::Put(value) => Some(Change::Put(key, value)),
+        }
+    }
+}
+
+/// Pending writes with undo of the current step, over committed ones that the store does not have yet, over a cache.
+///
+/// After [`Table::discard`] and [`Table::settle`] nothing is pending. What is here agrees with the store as long as all
+/// its writes come through [`Table::unstored_changes`] and [`Table::stored`].
+#[derive(Debug, Default)]
 pub(super) struct Table {
-    index: HashMap<Rc<[u8]>, u32, FixedState>,
+    index: HashTable<u32>,
+    hasher: FixedState,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Slots written since the last commit, each once. Some of the writes may have been taken back.
-    written: Vec<u32>,
-    /// `written` in key order, as far as somebody asked: the first bytes of each key, and its slot.
-    in_order: Vec<(u128, u32)>,
-    /// Those of `written` that are not in `ordered` yet.
-    unordered: Vec<u32>,
-    ordered: BTreeMap<Rc<[u8]>, u32>,
-    /// What the writes of the current step replaced, oldest first.
+    /// Slots written since the last commit, each once.
+    written: Vec<Written>,
+    /// `written` in key order, as far as somebody asked: the first bytes of each key, its slot, and its place.
+    in_order: Vec<(u128, u32, u32)>,
+    /// All slots with something newer than the store, and some that had.
+    newer: Order,
+    /// How many of them are listed for nothing.
+    faded: usize,
+    /// What the writes of the current step replaced, by place in `written`, oldest first.
     undo: Vec<(u32, Pending)>,
     pending: usize,
     pending_bytes: usize,
     held_bytes: usize,
-    cache_bytes: usize,
+    unstored_bytes: usize,
+    room_bytes: usize,
     /// An entry was not remembered for want of room.
     crowded: bool,
     /// Where to look next for entries to let go.
@@ -108,58 +149,70 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table that keeps about `cache_bytes` of committed entries.
-    pub(super) fn new(cache_bytes: usize) -> Self {
-        Self {
-            index: HashMap::default(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            written: Vec::new(),
-            in_order: Vec::new(),
-            unordered: Vec::new(),
-            ordered: BTreeMap::new(),
-            undo: Vec::new(),
-            pending: 0,
-            pending_bytes: 0,
-            held_bytes: 0,
-            cache_bytes,
-            crowded: false,
-            hand: 0,
-        }
+    /// A table of about `room_bytes` for committed entries, up to three quarters of it for what the store does not have yet.
+    pub(super) fn new(room_bytes: usize) -> Self {
+        Self { room_bytes, ..Self::default() }
+    }
+
+    /// Gives it more or less room. What is too much goes with the next commit.
+    pub(super) fn set_room(&mut self, room_bytes: usize) {
+        self.room_bytes = room_bytes;
+    }
+
+    fn hash(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        hasher.finish() as u32
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        let is_it = |id: &u32| {
+            let slot = &self.slots[*id as usize];
+            slot.hash == hash && *slot.key == *key
+        };
+        self.index.find(spread(hash), is_it).copied()
     }
 
     /// What the entry is now, if that is known here.
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<&[u8]>> {
-        let slot = &mut self.slots[*self.index.get(key)? as usize];
+        let id = self.find(self.hash(key), key)?;
+        let slot = &mut self.slots[id as usize];
         slot.used = true;
-        slot.current()
+        match pending(&self.written, slot) {
+            Pending::Nothing => slot.committed(),
+            Pending::Delete => Some(None),
+            Pending::Put(value) => Some(Some(value)),
+        }
     }
 
     /// Remembers what the store said of an entry that was not known, if there is room.
-    pub(super) fn learn(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        let known = self.index.get(key).copied();
-        let bytes = value.as_ref().map_or(0, Vec::len) + if known.is_some() { 0 } else { SLOT_BYTES + key.len() };
-        if self.held_bytes + bytes > self.cache_bytes {
+    pub(super) fn learn(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let hash = self.hash(key);
+        let known = self.find(hash, key);
+        let bytes = value.map_or(0, <[u8]>::len) + if known.is_some() { 0 } else { SLOT_BYTES };
+        if self.held_bytes + bytes > self.room_bytes {
             // Room is made at the end of the commit. One giant is no reason to send everybody else away.
-            self.crowded |= bytes <= self.cache_bytes / 8;
+            self.crowded |= bytes <= self.room_bytes / 8;
             return;
         }
-        let id = known.unwrap_or_else(|| self.insert(key, Committed::Unknown));
+        let id = known.unwrap_or_else(|| self.insert(hash, key, Committed::Unknown));
         let slot = &mut self.slots[id as usize];
         self.held_bytes -= slot.held_bytes();
-        slot.committed = value.map_or(Committed::Absent, |value| Committed::Present(value.into()));
+        slot.store_lacks = value.is_none();
+        slot.committed = if value.is_some() { Committed::Present } else { Committed::Absent };
+        slot.value = Value::from_slice(value.unwrap_or_default());
         self.held_bytes += slot.held_bytes();
     }
 
-    pub(super) fn put(&mut self, key: &[u8], value: Box<[u8]>) {
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         let id = self.slot(key, || Committed::Unknown);
-        self.write(id, Pending::Put(value));
+        self.write(id, Pending::Put(Value::from_slice(value)));
     }
 
-    /// As [`Table::put`], of an entry that the caller knows not to be in the store unless this table knows better.
-    pub(super) fn put_new(&mut self, key: &[u8], value: Box<[u8]>) {
+    /// As [`Table::put`], of an entry that the caller knows not to be there unless this table knows better.
+    pub(super) fn put_new(&mut self, key: &[u8], value: &[u8]) {
         let id = self.slot(key, || Committed::Absent);
-        self.write(id, Pending::Put(value));
+        self.write(id, Pending::Put(Value::from_slice(value)));
     }
 
     pub(super) fn delete(&mut self, key: &[u8]) {
@@ -168,19 +221,25 @@ impl Table {
     }
 
     fn slot(&mut self, key: &[u8], committed: impl FnOnce() -> Committed) -> u32 {
-        match self.index.get(key) {
-            Some(id) => *id,
-            None => self.insert(key, committed()),
+        let hash = self.hash(key);
+        match self.find(hash, key) {
+            Some(id) => id,
+            None => self.insert(hash, key, committed()),
         }
     }
 
-    fn insert(&mut self, key: &[u8], committed: Committed) -> u32 {
-        let key: Rc<[u8]> = key.into();
+    fn insert(&mut self, hash: u32, key: &[u8], committed: Committed) -> u32 {
         let slot = Slot {
-            key: Rc::clone(&key),
+            key: Key::from_slice(key),
+            value: Value::new(),
+            hash,
+            written: 0,
+            // Nothing is known here of an entry that is not in the table but what its caller says of the store.
+            store_lacks: committed == Committed::Absent,
             committed,
-            pending: Pending::Nothing,
-            written: false,
+            unstored: false,
+            listed: false,
+            faded: false,
             used: false,
             live: true,
         };
@@ -195,7 +254,8 @@ impl Table {
                 u32::try_from(self.slots.len() - 1).expect("memory ends before four thousand million entries")
             }
         };
-        self.index.insert(key, id);
+        let slots = &self.slots;
+        self.index.insert_unique(spread(hash), id, |id| spread(slots[*id as usize].hash));
         id
     }
 
@@ -203,31 +263,40 @@ impl Table {
         let slot = &mut self.slots[id as usize];
         slot.used = true;
         // What changes nothing need not be written: a timer set and cancelled between two commits leaves no trace.
-        let pending = match (pending, &slot.committed) {
+        let pending = match (pending, slot.committed) {
             (Pending::Delete, Committed::Absent) => Pending::Nothing,
-            (Pending::Put(value), Committed::Present(before)) if value == *before => Pending::Nothing,
+            (Pending::Put(value), Committed::Present) if value == slot.value => Pending::Nothing,
             (pending, _) => pending,
         };
-        if pending == Pending::Nothing && slot.pending == Pending::Nothing {
-            return;
+        if slot.written == 0 {
+            if pending == Pending::Nothing {
+                return;
+            }
+            self.written.push(Written { id, pending: Pending::Nothing });
+            slot.written = self.written.len() as u32;
+            if !slot.listed {
+                slot.listed = true;
+                self.newer.add(&slot.key, id);
+            }
         }
-        if !slot.written {
-            slot.written = true;
-            self.written.push(id);
-            self.unordered.push(id);
-        }
-        let before = self.replace(id, pending);
-        self.undo.push((id, before));
+        let place = slot.written - 1;
+        let before = self.replace(place, pending);
+        self.undo.push((place, before));
     }
 
-    fn replace(&mut self, id: u32, pending: Pending) -> Pending {
-        let slot = &mut self.slots[id as usize];
-        self.pending_bytes -= slot.pending_bytes();
-        self.pending -= usize::from(slot.pending != Pending::Nothing);
-        let before = std::mem::replace(&mut slot.pending, pending);
-        self.pending_bytes += slot.pending_bytes();
-        self.pending += usize::from(slot.pending != Pending::Nothing);
-        before
+    fn replace(&mut self, place: u32, pending: Pending) -> Pending {
+        let written = &mut self.written[place as usize];
+        let key_bytes = self.slots[written.id as usize].key.len();
+        let bytes = |pending: &Pending| match pending {
+            Pending::Nothing => 0,
+            Pending::Delete => key_bytes,
+            Pending::Put(value) => key_bytes + value.len(),
+        };
+        self.pending_bytes -= bytes(&written.pending);
+        self.pending -= usize::from(written.pending != Pending::Nothing);
+        self.pending_bytes += bytes(&pending);
+        self.pending += usize::from(pending != Pending::Nothing);
+        std::mem::replace(&mut written.pending, pending)
     }
 
     /// The writes since the last call become part of the next commit.
@@ -237,8 +306,8 @@ impl Table {
 
     /// Takes the writes since the last `keep_step` back.
     pub(super) fn undo_step(&mut self) {
-        while let Some((id, before)) = self.undo.pop() {
-            self.replace(id, before);
+        while let Some((place, before)) = self.undo.pop() {
+            self.replace(place, before);
         }
     }
 
@@ -260,50 +329,110 @@ impl Table {
 
     /// Pending writes, each key once, in key order.
     pub(super) fn changes(&mut self) -> impl Iterator<Item = Change<'_>> {
-        let new = &self.written[self.in_order.len()..];
-        if !new.is_empty() {
-            self.in_order.extend(new.iter().map(|id| (leading(&self.slots[*id as usize].key), *id)));
-            // A commit asks twice, for the log and for the store: a sort that takes what is in order as it is.
-            self.in_order.sort_by(|(a, a_id), (b, b_id)| {
-                a.cmp(b).then_with(|| self.slots[*a_id as usize].key.cmp(&self.slots[*b_id as usize].key))
-            });
+        let sorted = self.in_order.len();
+        if sorted < self.written.len() {
+            for (place, written) in self.written.iter().enumerate().skip(sorted) {
+                self.in_order.push((leading(&self.slots[written.id as usize].key), written.id, place as u32));
+            }
+            let slots = &self.slots;
+            self.in_order.sort_unstable_by(|(a, a_id, _), (b, b_id, _)| by_key(slots, (*a, *a_id), (*b, *b_id)));
         }
-        self.in_order.iter().filter_map(|(_, id)| self.slots[*id as usize].change())
+        self.in_order.iter().filter_map(|(_, _, place)| self.written[*place as usize].change(&self.slots))
     }
 
     /// Pending writes became committed.
     pub(super) fn settle(&mut self) {
-        self.end_commit(|slot| match std::mem::replace(&mut slot.pending, Pending::Nothing) {
-            Pending::Nothing => {}
-            Pending::Delete => slot.committed = Committed::Absent,
-            Pending::Put(value) => slot.committed = Committed::Present(value),
+        self.end_commit(|slot, pending| {
+            (slot.committed, slot.value) = match pending {
+                Pending::Nothing => return,
+                Pending::Delete => (Committed::Absent, Value::new()),
+                Pending::Put(value) => (Committed::Present, value),
+            };
+            slot.unstored = slot.committed == Committed::Present || !slot.store_lacks;
         });
     }
 
     /// Pending writes are forgotten.
     pub(super) fn discard(&mut self) {
-        self.end_commit(|slot| slot.pending = Pending::Nothing);
+        self.end_commit(|_, _| {});
     }
 
-    fn end_commit(&mut self, end: impl Fn(&mut Slot)) {
-        for id in std::mem::take(&mut self.written) {
+    fn end_commit(&mut self, end: impl Fn(&mut Slot, Pending)) {
+        for Written { id, pending } in self.written.drain(..) {
             let slot = &mut self.slots[id as usize];
             self.held_bytes -= slot.held_bytes();
-            end(slot);
-            slot.written = false;
+            self.unstored_bytes -= slot.unstored_bytes();
+            self.faded -= usize::from(slot.faded);
+            end(slot, pending);
+            slot.written = 0;
+            slot.faded = !slot.unstored;
             self.held_bytes += slot.held_bytes();
-            // Derived entries are found by scans, never by key: no use in keeping them.
-            if slot.committed == Committed::Unknown || !layout::is_logged(&slot.key) {
-                self.remove(id);
-            }
+            self.unstored_bytes += slot.unstored_bytes();
+            self.faded += usize::from(slot.faded);
         }
         self.in_order.clear();
-        self.unordered.clear();
-        self.ordered.clear();
         self.undo.clear();
         self.pending = 0;
         self.pending_bytes = 0;
+        if self.faded > self.newer.len() / 4 {
+            self.unlist();
+        }
         self.let_go();
+    }
+
+    /// Whether the store is to be told what it does not have yet.
+    pub(super) fn is_store_due(&self) -> bool {
+        self.unstored_bytes > self.room_bytes / 4 * 3
+    }
+
+    /// Committed writes that the store does not have yet, each key once, in key order.
+    pub(super) fn unstored_changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let unstored = self.newer.ids().filter(|id| self.slots[*id as usize].unstored);
+        let mut ids: Vec<_> = unstored.map(|id| (leading(&self.slots[id as usize].key), id)).collect();
+        ids.sort_unstable_by(|a, b| by_key(&self.slots, *a, *b));
+        ids.into_iter().filter_map(|(_, id)| self.slots[id as usize].unstored_change())
+    }
+
+    /// Whether the store has all that is committed.
+    pub(super) fn is_stored(&self) -> bool {
+        self.unstored_bytes == 0
+    }
+
+    /// The store has all of [`Table::unstored_changes`].
+    pub(super) fn stored(&mut self) {
+        for id in self.newer.ids() {
+            let slot = &mut self.slots[id as usize];
+            if std::mem::replace(&mut slot.unstored, false) {
+                slot.store_lacks = slot.committed == Committed::Absent;
+            }
+        }
+        self.unstored_bytes = 0;
+        self.unlist();
+    }
+
+    /// Takes off the list what is no newer than the store.
+    fn unlist(&mut self) {
+        let mut gone = Vec::new();
+        let slots = &mut self.slots;
+        self.newer.retain(|id| {
+            let slot = &mut slots[id as usize];
+            slot.listed = slot.written > 0 || slot.unstored;
+            if !slot.listed {
+                slot.faded = false;
+                // Derived entries are found by scans, never by key: no use in keeping them.
+                if slot.committed == Committed::Unknown || !layout::is_logged(&slot.key) {
+                    gone.push(id);
+                }
+            }
+            slot.listed
+        });
+        self.faded = 0;
+        for id in gone {
+            self.remove(id);
+        }
+        for written in &self.written {
+            self.faded += usize::from(self.slots[written.id as usize].faded);
+        }
     }
 
     fn remove(&mut self, id: u32) {
@@ -311,58 +440,86 @@ impl Table {
         self.held_bytes -= slot.held_bytes();
         slot.live = false;
         slot.committed = Committed::Unknown;
-        let key = std::mem::replace(&mut slot.key, Rc::from([]));
-        self.index.remove(&key);
+        slot.key = Key::new();
+        slot.value = Value::new();
+        let hash = slot.hash;
+        if let Ok(entry) = self.index.find_entry(spread(hash), |other| *other == id) {
+            entry.remove();
+        }
         self.free.push(id);
     }
 
-    /// Makes room when there is too little: entries that were not used since the last round go (the "clock").
+    /// Makes room when there is too little: entries that were not used since the last round go (the "clock"). Not those
+    /// that the store does not have.
     fn let_go(&mut self) {
-        if self.held_bytes <= self.cache_bytes && !std::mem::replace(&mut self.crowded, false) {
+        if self.held_bytes <= self.room_bytes && !std::mem::replace(&mut self.crowded, false) {
             return;
         }
         // Some more than needed, so that reads until the next commit find room to be remembered.
-        let wanted = self.cache_bytes - self.cache_bytes / 8;
-        while self.held_bytes > wanted {
+        let wanted = self.room_bytes - self.room_bytes / 8;
+        // The first round may only find that all were used.
+        for _ in 0..2 * self.slots.len() {
+            if self.held_bytes <= wanted {
+                break;
+            }
             self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
             let slot = &mut self.slots[self.hand];
-            if slot.live && !std::mem::replace(&mut slot.used, false) {
+            if slot.live && !slot.listed && !std::mem::replace(&mut slot.used, false) {
                 self.remove(self.hand as u32);
             }
         }
     }
 
-    /// Up to `limit` pending writes from `from` to `to` in key order, without the one at `from` if `after`; a value of
-    /// `None` is a delete.
-    pub(super) fn pending_page(&mut self, from: &[u8], after: bool, to: Option<&[u8]>, limit: usize) -> Vec<Write> {
-        self.pending_range(from, after, to).take(limit).collect()
+    /// Up to `limit` writes that are newer than the store, from `from` to `to` in key order, without the one at `from` if
+    /// `after`; a value of `None` is a delete.
+    pub(super) fn newer_page(&mut self, from: &[u8], after: bool, to: Option<&[u8]>, limit: usize) -> Vec<Write> {
+        self.newer_range(from, after, to).take(limit).collect()
     }
 
-    /// The last pending write from `from` to `to`.
-    pub(super) fn last_pending(&mut self, from: &[u8], to: Option<&[u8]>) -> Option<Write> {
-        self.pending_range(from, false, to).next_back()
+    /// The last write from `from` to `to` that is newer than the store.
+    pub(super) fn last_newer(&mut self, from: &[u8], to: Option<&[u8]>) -> Option<Write> {
+        self.newer_range(from, false, to).next_back()
     }
 
-    fn pending_range(&mut self, from: &[u8], after: bool, to: Option<&[u8]>) -> impl DoubleEndedIterator<Item = Write> {
-        for id in self.unordered.drain(..) {
-            self.ordered.insert(Rc::clone(&self.slots[id as usize].key), id);
-        }
-        let empty = to.is_some_and(|to| to <= from);
-        let from = if after { Bound::Excluded(from) } else { Bound::Included(from) };
-        let range = (!empty)
-            .then(|| self.ordered.range::<[u8], _>((from, to.map_or(Bound::Unbounded, Bound::Excluded))))
-            .into_iter()
-            .flatten();
-        range.filter_map(|(key, id)| match &self.slots[*id as usize].pending {
-            Pending::Nothing => None,
-            Pending::Delete => Some((Rc::clone(key), None)),
-            Pending::Put(value) => Some((Rc::clone(key), Some(value.clone()))),
+    fn newer_range(&mut self, from: &[u8], after: bool, to: Option<&[u8]>) -> impl DoubleEndedIterator<Item = Write> {
+        let (slots, written) = (&self.slots, &self.written);
+        let found = self.newer.range(from, after, to, |id| slots[id as usize].key.clone());
+        found.filter_map(|(key, id)| match newer(slots, written, id)? {
+            Change::Put(_, value) => Some((key.clone(), Some(value.into()))),
+            Change::Delete(_) => Some((key.clone(), None)),
         })
+    }
+
+    /// Whether the store alone says what is there.
+    pub(super) fn is_no_newer(&self) -> bool {
+        self.newer.len() == 0
     }
 }
 
-/// A pending write taken out: key, and value unless it is a delete.
-pub(super) type Write = (Rc<[u8]>, Option<Box<[u8]>>);
+/// A write taken out: key, and value unless it is a delete.
+pub(super) type Write = (Key, Option<Box<[u8]>>);
+
+/// What is pending of a slot.
+fn pending<'a>(written: &'a [Written], slot: &Slot) -> &'a Pending {
+    slot.written.checked_sub(1).map_or(&Pending::Nothing, |place| &written[place as usize].pending)
+}
+
+/// What a slot has that is newer than the store.
+fn newer<'a>(slots: &'a [Slot], written: &'a [Written], id: u32) -> Option<Change<'a>> {
+    let slot = &slots[id as usize];
+    let pending = slot.written.checked_sub(1).and_then(|place| written[place as usize].change(slots));
+    pending.or_else(|| slot.unstored_change())
+}
+
+/// The index looks at high bits, too.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The order of two slots, with the first bytes of their keys.
+fn by_key(slots: &[Slot], (a, a_id): (u128, u32), (b, b_id): (u128, u32)) -> Ordering {
+    a.cmp(&b).then_with(|| slots[a_id as usize].key.cmp(&slots[b_id as usize].key))
+}
 
 /// The first bytes of a key as a number that sorts like them: most comparisons end here.
 fn leading(key: &[u8]) -> u128 {

@@ -1,23 +1,24 @@
-//! The state of one task: committed store below, pending writes and a cache above.
+//! The state of one task: store below; pending writes, committed ones it does not have yet, and a cache above.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
-use super::table::{Table, Write};
+use super::table::{Key, Table, Write};
 use super::{Change, Entry, Snapshot, StateError, Store, layout};
 
 /// Keys with their values, in key order.
 pub type Entries = Vec<Entry>;
 
-/// What a task keeps in memory of its committed state, in bytes: entries it read or wrote lately.
-pub const CACHE_BYTES: usize = 4 << 20;
+/// What a task keeps in memory of its committed state unless it is told, in bytes: see [`TaskState::set_room`].
+pub const ROOM_BYTES: usize = 1 << 20;
 
-/// Pending writes that a scan looks at in one go.
+/// Writes of the table that a scan looks at in one go.
 const PAGE: usize = 64;
 
 /// Reads merge pending writes over committed ones; writes stay pending until [`TaskState::apply`].
 ///
-/// All writes to the store go through here, so that what is cached is what is stored.
+/// All writes to the store go through here, so that what is cached is what is stored. The store is told of committed writes
+/// when there are many of them and at each [`TaskState::flush`]; they are in the changelog, and whoever drops the state before
+/// finds in the store what it was at an earlier commit.
 pub struct TaskState {
     store: Box<dyn Store>,
     /// Borrowed for single looks only, never while a visitor runs: a visitor may read.
@@ -27,12 +28,13 @@ pub struct TaskState {
 impl TaskState {
     /// State over a store of committed bytes.
     pub fn new(store: Box<dyn Store>) -> Self {
-        Self::with_cache(store, CACHE_BYTES)
+        Self { store, table: RefCell::new(Table::new(ROOM_BYTES)) }
     }
 
-    /// State over a store, with a cache of about `cache_bytes` over it; more saves reads.
-    pub fn with_cache(store: Box<dyn Store>, cache_bytes: usize) -> Self {
-        Self { store, table: RefCell::new(Table::new(cache_bytes)) }
+    /// What it may keep in memory of its committed state, in bytes: entries it read or wrote lately, three quarters of
+    /// it at most writes that the store does not have yet. More saves reads and writes of the store; 0: every commit is written at once.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.table.get_mut().set_room(bytes);
     }
 
     /// The value at `key`, pending writes included.
@@ -49,20 +51,20 @@ impl TaskState {
         }
         let value = self.store.get(key)?;
         let seen = look(value.as_deref());
-        self.table.borrow_mut().learn(key, value);
+        self.table.borrow_mut().learn(key, value.as_deref());
         Ok(seen)
     }
 
     /// Sets the value at `key`.
-    pub fn put(&mut self, key: &[u8], value: impl Into<Box<[u8]>>) {
-        self.table.get_mut().put(key, value.into());
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.table.get_mut().put(key, value);
     }
 
-    /// Sets the value at `key`, where the store has none: a delete before the next commit then leaves no trace.
+    /// Sets the value at `key`, where there is none: a delete before the store hears of it then leaves no trace.
     ///
     /// The caller knows it from an entry that this one is derived from.
-    pub(crate) fn put_new(&mut self, key: &[u8], value: impl Into<Box<[u8]>>) {
-        self.table.get_mut().put_new(key, value.into());
+    pub(crate) fn put_new(&mut self, key: &[u8], value: &[u8]) {
+        self.table.get_mut().put_new(key, value);
     }
 
     /// Removes the value at `key`.
@@ -78,26 +80,26 @@ impl TaskState {
         to: Option<&[u8]>,
         visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StateError> {
-        let mut pending = PendingWrites::new(&self.table, from, to).peekable();
+        let mut newer = NewerWrites::new(&self.table, from, to).peekable();
         let mut go_on = true;
         self.store.scan(from, to, &mut |key, value| {
-            while let Some((pending_key, pending_value)) = pending.next_if(|(pending_key, _)| **pending_key < *key) {
-                if let Some(pending_value) = pending_value {
-                    go_on = visitor(&pending_key, &pending_value);
+            while let Some((newer_key, newer_value)) = newer.next_if(|(newer_key, _)| **newer_key < *key) {
+                if let Some(newer_value) = newer_value {
+                    go_on = visitor(&newer_key, &newer_value);
                     if !go_on {
                         return false;
                     }
                 }
             }
-            go_on = match pending.next_if(|(pending_key, _)| **pending_key == *key) {
-                Some((_, Some(pending_value))) => visitor(key, &pending_value),
+            go_on = match newer.next_if(|(newer_key, _)| **newer_key == *key) {
+                Some((_, Some(newer_value))) => visitor(key, &newer_value),
                 Some((_, None)) => true,
                 None => visitor(key, value),
             };
             go_on
         })?;
         if go_on {
-            for (key, value) in pending {
+            for (key, value) in newer {
                 if let Some(value) = value
                     && !visitor(&key, &value)
                 {
@@ -110,16 +112,23 @@ impl TaskState {
 
     /// The last entry from `from` (inclusive) to `to` (exclusive), pending writes included.
     pub fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<Entry>, StateError> {
+        let mut stored = self.store.last(from, to)?;
+        // What is newer than the store is looked through from behind, deletes too; an end of its own saves asking the store
+        // again for each of them.
         let mut to = to.map(<[u8]>::to_vec);
         loop {
-            let committed = self.store.last(from, to.as_deref())?;
-            let pending = self.table.borrow_mut().last_pending(from, to.as_deref());
-            match (committed, pending) {
-                (committed, None) => return Ok(committed),
-                (Some(committed), Some((key, _))) if *committed.0 > *key => return Ok(Some(committed)),
+            match (stored, self.table.borrow_mut().last_newer(from, to.as_deref())) {
+                (found, None) => return Ok(found),
+                (Some(found), Some((key, _))) if *found.0 > *key => return Ok(Some(found)),
                 (_, Some((key, Some(value)))) => return Ok(Some((key.to_vec(), value.into_vec()))),
-                // A pending delete: it may stand for a committed entry, which is then no more.
-                (_, Some((key, None))) => to = Some(key.to_vec()),
+                (found, Some((key, None))) => {
+                    // Deleted: here, and in the store if it is the same entry.
+                    stored = match found {
+                        Some(found) if *found.0 == *key => self.store.last(from, Some(&key))?,
+                        other => other,
+                    };
+                    to = Some(key.to_vec());
+                }
             }
         }
     }
@@ -132,11 +141,6 @@ impl TaskState {
             true
         })?;
         Ok(found)
-    }
-
-    /// What is committed.
-    pub fn store(&self) -> &dyn Store {
-        self.store.as_ref()
     }
 
     /// The writes of the current step become part of the next commit.
@@ -167,16 +171,33 @@ impl TaskState {
         })
     }
 
-    /// Makes pending writes committed, as one write.
+    /// Makes pending writes committed, all at once.
     ///
     /// # Errors
-    /// The store's; pending writes then stay pending. They are safe in the log: drop the task and restore it.
+    /// The store's, when it was its turn. The writes are committed all the same and safe in the log: drop the task and
+    /// restore it.
     pub fn apply(&mut self) -> Result<(), StateError> {
         let table = self.table.get_mut();
-        if !table.is_clean() {
-            self.store.write(&mut table.changes())?;
-        }
         table.settle();
+        if table.is_store_due() { self.store_committed() } else { Ok(()) }
+    }
+
+    /// The store, with all that is committed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn store(&mut self) -> Result<&dyn Store, StateError> {
+        self.store_committed()?;
+        Ok(self.store.as_ref())
+    }
+
+    /// Tells the store of committed writes that it does not have yet, as one write.
+    fn store_committed(&mut self) -> Result<(), StateError> {
+        let table = self.table.get_mut();
+        if !table.is_stored() {
+            self.store.write(&mut table.unstored_changes())?;
+            table.stored();
+        }
         Ok(())
     }
 
@@ -187,44 +208,46 @@ impl TaskState {
 
     /// Makes committed state survive a crash of the machine.
     pub fn flush(&mut self) -> Result<(), StateError> {
+        self.store_committed()?;
         self.store.flush()
     }
 
     /// Holds on to committed state as files; pending writes are not in it.
     pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+        self.store_committed()?;
         self.store.snapshot()
     }
 }
 
-/// Pending writes of a range, a page at a time, so that the table is free between two looks.
-struct PendingWrites<'a> {
+/// What is newer than the store in a range, a page at a time, so that the table is free between two looks.
+struct NewerWrites<'a> {
     table: &'a RefCell<Table>,
     from: Vec<u8>,
     to: Option<Vec<u8>>,
     page: std::vec::IntoIter<Write>,
     /// The last key of the page: the next one goes on behind it.
-    last: Option<Rc<[u8]>>,
+    last: Option<Key>,
     /// There may be a next page.
     more: bool,
 }
 
-impl<'a> PendingWrites<'a> {
+impl<'a> NewerWrites<'a> {
     fn new(table: &'a RefCell<Table>, from: &[u8], to: Option<&[u8]>) -> Self {
-        let more = !table.borrow().is_clean();
+        let more = !table.borrow().is_no_newer();
         let page = Vec::new().into_iter();
         Self { table, from: from.to_vec(), to: to.map(<[u8]>::to_vec), page, last: None, more }
     }
 }
 
-impl Iterator for PendingWrites<'_> {
+impl Iterator for NewerWrites<'_> {
     type Item = Write;
 
     fn next(&mut self) -> Option<Write> {
         if self.page.as_slice().is_empty() && self.more {
             let (from, after) = (self.last.as_deref().unwrap_or(&self.from), self.last.is_some());
-            let page = self.table.borrow_mut().pending_page(from, after, self.to.as_deref(), PAGE);
+            let page = self.table.borrow_mut().newer_page(from, after, self.to.as_deref(), PAGE);
             self.more = page.len() == PAGE;
-            self.last = page.last().map(|(key, _)| Rc::clone(key));
+            self.last = page.last().map(|(key, _)| key.clone());
             self.page = page.into_iter();
         }
         self.page.next()
@@ -257,6 +280,7 @@ mod tests {
         Keep,
         Undo,
         Apply,
+        Flush,
         Drop,
     }
 
@@ -278,7 +302,8 @@ mod tests {
             2 => (key(), key()).prop_map(|(from, to)| Action::Last(from, to)),
             2 => Just(Action::Keep),
             2 => Just(Action::Undo),
-            2 => Just(Action::Apply),
+            3 => Just(Action::Apply),
+            1 => Just(Action::Flush),
             1 => Just(Action::Drop),
         ]
     }
@@ -292,19 +317,22 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
-        /// Three plain maps say what committed, kept and stepping state must look like, however small the cache.
+        /// Three plain maps say what committed, kept and stepping state must look like, however little room there is; and the
+        /// store holds at any time what was committed once.
         #[test]
-        fn pending_writes_and_cache_behave_like_a_map(
+        fn pending_and_unstored_writes_and_cache_behave_like_a_map(
             actions in proptest::collection::vec(action(), 0..120),
-            cache_bytes in prop_oneof![Just(0usize), Just(500), Just(1500), Just(CACHE_BYTES)],
+            room in prop_oneof![Just(0usize), Just(500), Just(1500), Just(ROOM_BYTES)],
         ) {
-            let mut state = TaskState::with_cache(Box::new(MemoryStore::default()), cache_bytes);
+            let mut state = TaskState::new(Box::new(MemoryStore::default()));
+            state.set_room(room);
+            let mut once_committed = vec![Model::new()];
             let (mut committed, mut kept, mut now) = (Model::new(), Model::new(), Model::new());
             for action in actions {
                 match action {
-                    Action::Put(key, value) => { state.put(&key, vec![value]); now.insert(key, vec![value]); }
+                    Action::Put(key, value) => { state.put(&key, &[value]); now.insert(key, vec![value]); }
                     Action::PutNew(key, value) if !committed.contains_key(&key) => {
-                        state.put_new(&key, vec![value]);
+                        state.put_new(&key, &[value]);
                         now.insert(key, vec![value]);
                     }
                     Action::PutNew(..) => {}
@@ -347,13 +375,21 @@ mod tests {
                                 .eq(now.iter().filter(|(key, _)| layout::is_logged(key))));
                         state.apply().expect("memory");
                         prop_assert!(!state.is_dirty() && state.pending_bytes() == 0);
-                        prop_assert_eq!(&all(|visitor| state.store.scan(&[], None, visitor)), &now);
+                        if room == 0 {
+                            prop_assert_eq!(&all(|visitor| state.store.scan(&[], None, visitor)), &now);
+                        }
+                        once_committed.push(now.clone());
                         committed = now.clone();
                         kept = now.clone();
+                    }
+                    Action::Flush => {
+                        state.flush().expect("memory");
+                        prop_assert_eq!(&all(|visitor| state.store.scan(&[], None, visitor)), &committed);
                     }
                     Action::Drop => { state.drop_pending(); now = committed.clone(); kept = committed.clone(); }
                 }
                 prop_assert_eq!(&all(|visitor| state.scan(&[], None, visitor)), &now);
+                prop_assert!(once_committed.contains(&all(|visitor| state.store.scan(&[], None, visitor))));
             }
             for space in SPACES {
                 for number in 0..12u8 {
@@ -368,8 +404,8 @@ mod tests {
     fn what_a_commit_undoes_itself_is_neither_logged_nor_stored() {
         let mut state = TaskState::new(Box::new(MemoryStore::default()));
         assert_eq!(state.get(b"\x10key").expect("memory"), None);
-        state.put(b"\x10key", vec![1]);
-        state.put_new(b"\xf1index", vec![]);
+        state.put(b"\x10key", &[1]);
+        state.put_new(b"\xf1index", &[]);
         state.keep_step();
         assert!(state.is_dirty());
         state.delete(b"\x10key");
@@ -379,12 +415,71 @@ mod tests {
         assert_eq!(state.logged_changes().count(), 0);
     }
 
+    /// A store that counts what it is told.
+    #[derive(Default)]
+    struct Counting {
+        inner: MemoryStore,
+        told: std::rc::Rc<std::cell::Cell<usize>>,
+    }
+
+    impl Store for Counting {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+            self.inner.get(key)
+        }
+
+        fn scan(
+            &self,
+            from: &[u8],
+            to: Option<&[u8]>,
+            visitor: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        ) -> Result<(), StateError> {
+            self.inner.scan(from, to, visitor)
+        }
+
+        fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), StateError> {
+            self.inner.write(&mut changes.inspect(|_| self.told.set(self.told.get() + 1)))
+        }
+
+        fn flush(&mut self) -> Result<(), StateError> {
+            self.inner.flush()
+        }
+
+        fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
+            self.inner.snapshot()
+        }
+    }
+
+    #[test]
+    fn the_store_hears_once_of_what_many_commits_wrote_and_never_of_what_they_took_back() {
+        let store = Counting::default();
+        let told = std::rc::Rc::clone(&store.told);
+        let mut state = TaskState::new(Box::new(store));
+        for number in 0..100u8 {
+            state.put(b"\x10counter", &[number]);
+            state.get(&[layout::TIMERS, number]).expect("memory");
+            state.put(&[layout::TIMERS, number], &[1]);
+            state.put_new(&[layout::TIMER_INDEX, number], &[]);
+            state.keep_step();
+            state.apply().expect("memory");
+            state.delete(&[layout::TIMERS, number]);
+            state.delete(&[layout::TIMER_INDEX, number]);
+            state.keep_step();
+            state.apply().expect("memory");
+        }
+        assert_eq!(told.get(), 0);
+        state.flush().expect("memory");
+        assert_eq!(told.get(), 1);
+        let stored = all(|visitor| state.store.scan(&[], None, visitor));
+        assert_eq!(stored.into_iter().collect::<Vec<_>>(), [(b"\x10counter".to_vec(), vec![99])]);
+    }
+
     #[test]
     fn the_cache_keeps_what_is_used_and_stays_within_its_bytes() {
-        let mut state = TaskState::with_cache(Box::new(MemoryStore::default()), 20_000);
+        let mut state = TaskState::new(Box::new(MemoryStore::default()));
+        state.set_room(20_000);
         let key = |number: u32| [&[layout::KEYED], number.to_be_bytes().as_slice()].concat();
         for number in 0..1_000 {
-            state.put(&key(number), vec![7; 20]);
+            state.put(&key(number), &[7; 20]);
             state.get(&key(3)).expect("memory");
             if number % 10 == 9 {
                 state.keep_step();

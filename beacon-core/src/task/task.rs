@@ -143,7 +143,7 @@ impl Task {
     /// The store's.
     pub fn is_blank(&self) -> Result<bool, StateError> {
         let mut blank = true;
-        self.step.state.store().scan(&[], None, &mut |key, _| {
+        self.step.state.scan(&[], None, &mut |key, _| {
             blank = key == HISTORY;
             blank
         })?;
@@ -169,7 +169,7 @@ impl Task {
     /// # Errors
     /// The store's.
     pub fn note_history(&mut self, topic_id: &str) -> Result<(), StateError> {
-        self.step.state.put(&HISTORY, topic_id.as_bytes().to_vec());
+        self.step.state.put(&HISTORY, topic_id.as_bytes());
         self.step.state.apply()
     }
 
@@ -192,7 +192,7 @@ impl Task {
                 replay_expiry(state, key, if let Change::Put(_, value) = change { Some(value) } else { None })?;
             }
             match change {
-                Change::Put(key, value) => state.put(key, value.to_vec()),
+                Change::Put(key, value) => state.put(key, value),
                 Change::Delete(key) => state.delete(key),
             }
         }
@@ -508,8 +508,16 @@ impl Task {
         Ok(())
     }
 
-    /// Its committed state.
-    pub fn store(&self) -> &dyn Store {
+    /// What it may keep in memory of its committed state: see [`TaskState::set_room`].
+    pub fn set_room(&mut self, bytes: usize) {
+        self.step.state.set_room(bytes);
+    }
+
+    /// Its store, with all that is committed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn store(&mut self) -> Result<&dyn Store, StateError> {
         self.step.state.store()
     }
 

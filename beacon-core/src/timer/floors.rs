@@ -24,7 +24,7 @@ pub fn store<'a>(state: &mut TaskState, end: Offset, queues: impl Iterator<Item 
         (queue.floor().len() as u32).encode(&mut bytes);
         bytes.extend_from_slice(queue.floor());
     }
-    state.put(&FLOORS, bytes);
+    state.put(&FLOORS, &bytes);
 }
 
 /// Has these queues begin where state of this changelog offset says, or at the start of the index.
@@ -89,7 +89,7 @@ mod tests {
         assert!(stored > start);
         assert_eq!(floor_after(Some(10), |_| ()), start, "an older program went on");
         assert_eq!(floor_after(None, |_| ()), start);
-        assert_eq!(floor_after(Some(9), |state| state.put(&FLOORS, vec![0, 0, 0, 0, 0, 0, 0, 9, 0, 0])), start);
+        assert_eq!(floor_after(Some(9), |state| state.put(&FLOORS, &[0, 0, 0, 0, 0, 0, 0, 9, 0, 0])), start);
         assert_eq!(floor_after(Some(9), |state| state.delete(&FLOORS)), start);
     }
 

@@ -136,10 +136,10 @@ impl TimerQueue {
             Some(old) => self.remove_index(state, old, &by_key),
             None => {}
         }
-        state.put(&by_key, deadline_ms.to_bytes());
+        state.put(&by_key, &deadline_ms.to_bytes());
         let index_key = self.index_key(deadline_ms, &by_key);
         // The index has what the entries by key have; that one was not so, and is now.
-        state.put_new(&index_key, []);
+        state.put_new(&index_key, &[]);
         if index_key < self.floor {
             self.floor.clone_from(&index_key);
         }
@@ -233,7 +233,7 @@ impl TimerQueue {
         }
         if let Some(deadline_ms) = deadline_ms {
             let index_key = self.index_key(deadline_ms, key);
-            state.put(&index_key, []);
+            state.put(&index_key, &[]);
             if index_key < self.floor {
                 self.floor = index_key;
             }

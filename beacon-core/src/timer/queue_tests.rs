@@ -96,7 +96,7 @@ proptest! {
                     floors::begin(&state, Some(end), std::iter::once(&mut queue)).expect("memory");
                     let by_key = queue.by_key(7, &[key], 1);
                     queue.replay(&mut state, &by_key, Some(at)).expect("memory");
-                    state.put(&by_key, at.to_bytes());
+                    state.put(&by_key, &at.to_bytes());
                     end += 1;
                     floors::store(&mut state, end, std::iter::once(&queue));
                     state.apply().expect("memory");

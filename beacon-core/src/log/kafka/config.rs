@@ -126,8 +126,9 @@ impl KafkaConfig {
             // Partitions whose queue was full are asked for again after this; the default is a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
-            // What waits here is a quarter of a second's reading at most; the default of 64 MiB is memory for nothing.
-            .set("queued.max.messages.kbytes", "16384")
+            // Some ten milliseconds of reading as fast as can be, which is all that has to wait here; each record costs
+            // three times its bytes. 64 MiB, the default, are memory for nothing.
+            .set("queued.max.messages.kbytes", "4096")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.min.bytes", "1");
         self.finish(

@@ -1,7 +1,8 @@
 //! How much memory the stores of a process may use together.
 //!
-//! All stores of a process share one block cache, and one count of write buffers that is charged to it: so the number of
-//! tasks does not matter. Unless told, the bound is a quarter of what the process may use at all, which is its control
+//! Half of it is for what tasks have at hand: entries read or written lately, and committed ones that their stores have not
+//! been told yet. The tasks of a process share it evenly. The other half is the stores': one block cache for all, and one
+//! count of write buffers that is charged to it. So the number of tasks does not matter. Unless told, the bound is a quarter of what the process may use at all, which is its control
 //! group's limit, or the machine's memory where there is none. The rest is for what scales with traffic and threads:
 //! pending commits, the log's client, the program itself.
 
@@ -21,17 +22,25 @@ const COMMIT_SHARE: u64 = 16;
 /// How much the stores of a process may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
-    /// Block cache and write buffers together. A larger one saves reads from disk.
+    /// All of it. A larger one saves reads from disk.
     pub total_bytes: u64,
-    /// What write buffers may take of it; when they are full, the largest is flushed. Larger: fewer and larger files and
+    /// What tasks may keep at hand of it, most of that for committed entries that stores have not been told yet. Larger: fewer
+    /// reads and writes of the stores.
+    pub table_bytes: u64,
+    /// What write buffers of the stores may take of it; the rest is for blocks. When they are full, the largest is flushed. Larger: fewer and larger files and
     /// less compaction.
     pub write_buffer_bytes: u64,
 }
 
 impl MemoryBudget {
-    /// Half of it for write buffers.
+    /// Half of it for entries at hand, a quarter for write buffers, a quarter for blocks.
     pub fn of(total_bytes: u64) -> Self {
-        Self { total_bytes, write_buffer_bytes: total_bytes / 2 }
+        Self { total_bytes, table_bytes: total_bytes / 2, write_buffer_bytes: total_bytes / 4 }
+    }
+
+    /// What is left for the stores: blocks and write buffers together.
+    pub fn store_bytes(&self) -> u64 {
+        self.total_bytes.saturating_sub(self.table_bytes)
     }
 
     /// For a process that may use `limit_bytes`: a quarter of that, at least 8 MiB, at most 256 MiB.
@@ -72,7 +81,7 @@ impl StoreMemory {
             budget,
             #[cfg(feature = "rocksdb")]
             rocks: crate::state::rocks::RocksMemory::bounded(
-                usize::try_from(budget.total_bytes).unwrap_or(usize::MAX),
+                usize::try_from(budget.store_bytes()).unwrap_or(usize::MAX),
                 usize::try_from(budget.write_buffer_bytes).unwrap_or(usize::MAX),
             ),
         }
@@ -102,8 +111,11 @@ impl StoreMemory {
             Sample::number(&catalogue::MEMORY_LIMIT, labels, bytes as f64)
         };
         #[allow(unused_mut, reason = "without a store on disk nothing is in use")]
-        let mut samples =
-            vec![part("total", self.budget.total_bytes), part("write_buffers", self.budget.write_buffer_bytes)];
+        let mut samples = vec![
+            part("total", self.budget.total_bytes),
+            part("tables", self.budget.table_bytes),
+            part("write_buffers", self.budget.write_buffer_bytes),
+        ];
         #[cfg(feature = "rocksdb")]
         samples.extend([
             Sample::number(&catalogue::BLOCK_CACHE, labels.to_vec(), self.rocks.cache_bytes() as f64),
@@ -129,7 +141,9 @@ mod tests {
         assert_eq!(total(256 << 20), 64 << 20);
         assert_eq!(total(1 << 20), LEAST);
         assert_eq!(total(64 << 30), MOST);
-        assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 32 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).table_bytes, 32 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 16 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).store_bytes(), 32 << 20);
         assert_eq!(MemoryBudget::within(256 << 20).commit_bytes(2), 2 << 20);
         assert_eq!(MemoryBudget::within(0).commit_bytes(64), 256 << 10);
     }

@@ -93,6 +93,10 @@ impl TaskStores for SimulatedStores {
     fn outlive_the_process(&self) -> bool {
         true
     }
+
+    fn table_bytes(&self) -> usize {
+        enter(&self.hands.world).table_bytes
+    }
 }
 
 /// Files of a checkpoint on their way to a simulated disk.

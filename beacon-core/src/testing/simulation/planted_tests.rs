@@ -26,7 +26,8 @@ fn finds(bug: Planted, simulation: impl Fn() -> Simulation, most: u64) {
 
 #[test]
 fn a_timer_commit_without_offsets_is_found() {
-    finds(Planted::OffsetsLeftOut, || job::shop(Faults::all()), 2000);
+    // What it takes, a timer's commit of one who has lost its task, is rare among all other faults: one seed of thousands.
+    finds(Planted::OffsetsLeftOut, || job::shop(Faults::only([Fault::Zombie, Fault::Twin])), 500);
 }
 
 #[test]

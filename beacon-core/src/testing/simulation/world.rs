@@ -30,6 +30,8 @@ pub(super) struct World {
     /// Stores that checkpoints became.
     pub(super) checkpoint_restores: u64,
     pub(super) session_timeout: Duration,
+    /// What each process may keep at hand of committed state: from nothing, so that each commit is stored at once, to all.
+    pub(super) table_bytes: usize,
     pub(super) trace: Trace,
     last_incarnation: u64,
 }
@@ -43,7 +45,8 @@ pub(super) fn enter(world: &SharedWorld) -> MutexGuard<'_, World> {
 }
 
 impl World {
-    pub(super) fn new(random: Random, rates: Rates, session_timeout: Duration) -> Self {
+    pub(super) fn new(mut random: Random, rates: Rates, session_timeout: Duration) -> Self {
+        let table_bytes = random.pick(&[0, 4 << 10, 1 << 20]);
         Self {
             now: Duration::ZERO,
             random,
@@ -55,6 +58,7 @@ impl World {
             storage_away_until: Duration::ZERO,
             checkpoint_restores: 0,
             session_timeout,
+            table_bytes,
             trace: Trace::default(),
             last_incarnation: 0,
         }

@@ -6,7 +6,7 @@ use super::super::ToolError;
 use crate::log::{Appender, Log, LogError, Record};
 use crate::runtime::{AppConfig, bring_up};
 use crate::state::division::Division;
-use crate::state::{Change, Store};
+use crate::state::{Change, StateError, Store};
 use crate::task::{Task, encode_chunks};
 use crate::topology::Topology;
 
@@ -32,7 +32,15 @@ pub(super) fn divide(
         })?;
         old.push(task);
     }
-    let stores: Vec<&dyn Store> = old.iter().map(Task::store).collect();
+    let stores = old.iter_mut().enumerate().map(|(task, old)| {
+        let failed = |source: StateError| ToolError::Task {
+            application: application.to_owned(),
+            task: task as u32,
+            source: source.into(),
+        };
+        old.store().map_err(failed)
+    });
+    let stores: Vec<&dyn Store> = stores.collect::<Result<_, _>>()?;
     let failed = |source| ToolError::Division { application: application.to_owned(), source };
     division.check(&stores).map_err(failed)?;
     let appender = log.appender()?;
