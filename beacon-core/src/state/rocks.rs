@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DataBlockIndexType, Direction, ErrorKind, IteratorMode,
-    LruCacheOptions, Options, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DataBlockIndexType, Direction, ErrorKind,
+    IteratorMode, LruCacheOptions, Options, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use super::store::file_error;
@@ -106,6 +106,10 @@ impl RocksStore {
         blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         blocks.set_data_block_hash_ratio(0.75);
         blocks.set_cache_index_and_filter_blocks(true);
+        // In pieces: a filter of a large table is larger than what a small cache has room for, and would be read for each look.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let mut options = Options::default();
         options.create_if_missing(true);

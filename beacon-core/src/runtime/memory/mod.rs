@@ -1,7 +1,7 @@
 //! How much memory the stores of a process may use together.
 //!
-//! Half of it is for what tasks have at hand: entries read or written lately, and committed ones that their stores have not
-//! been told yet. The tasks of a process share it evenly. The other half is the stores': one block cache for all, and one
+//! Most of it is for what tasks have at hand: entries read or written lately, and committed ones that their stores have not
+//! been told yet. The tasks of a process share it evenly. The rest is the stores': one block cache for all, and one
 //! count of write buffers that is charged to it. So the number of tasks does not matter. Unless told, the bound is a quarter of what the process may use at all, which is its control
 //! group's limit, or the machine's memory where there is none. The rest is for what scales with traffic and threads:
 //! pending commits, the log's client, the program itself.
@@ -33,9 +33,9 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Half of it for entries at hand, a quarter for write buffers, a quarter for blocks.
+    /// Three quarters of it for entries at hand, an eighth for write buffers, an eighth for blocks.
     pub fn of(total_bytes: u64) -> Self {
-        Self { total_bytes, table_bytes: total_bytes / 2, write_buffer_bytes: total_bytes / 4 }
+        Self { total_bytes, table_bytes: total_bytes / 4 * 3, write_buffer_bytes: total_bytes / 8 }
     }
 
     /// What is left for the stores: blocks and write buffers together.
@@ -141,9 +141,9 @@ mod tests {
         assert_eq!(total(256 << 20), 64 << 20);
         assert_eq!(total(1 << 20), LEAST);
         assert_eq!(total(64 << 30), MOST);
-        assert_eq!(MemoryBudget::within(256 << 20).table_bytes, 32 << 20);
-        assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 16 << 20);
-        assert_eq!(MemoryBudget::within(256 << 20).store_bytes(), 32 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).table_bytes, 48 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).write_buffer_bytes, 8 << 20);
+        assert_eq!(MemoryBudget::within(256 << 20).store_bytes(), 16 << 20);
         assert_eq!(MemoryBudget::within(256 << 20).commit_bytes(2), 2 << 20);
         assert_eq!(MemoryBudget::within(0).commit_bytes(64), 256 << 10);
     }
