@@ -330,7 +330,7 @@ impl Step {
         }
     }
 
-    /// Writes what was replayed up to `end` to the store.
+    /// What was replayed up to `end` is committed.
     ///
     /// # Errors
     /// The store's.

@@ -36,6 +36,7 @@ mod watch;
 pub use app::{App, AppError, AppStatus};
 pub use bring_up::{bring_up, fetch_checkpoint};
 pub use config::{AppConfig, Membership, StateLocation};
+pub(crate) use memory::TableMemory;
 pub use memory::{MemoryBudget, StoreMemory};
 pub use prepare::internal_topics;
 pub use progress::{RestorePhase, RestoreProgress, time_left};

@@ -206,7 +206,14 @@ impl StreamThread {
         let (mut restore, mut awaits_upstream) = (None, false);
         if let TaskId::Keyed(number) = id {
             awaits_upstream = self.topology.hops() > 0;
-            let mut plan = restore::plan(&mut task, self.log.as_ref())?;
+            let planned = restore::plan(&mut task, self.log.as_ref());
+            if planned.is_err()
+                && let Err(error) = task.flush()
+            {
+                // It is opened again from the disk.
+                tracing::warn!(task = %id, %error, "could not flush a task that was kept open; its tail will be read again");
+            }
+            let mut plan = planned?;
             if let Plan::Unusable(why) = &plan {
                 if from_checkpoint {
                     // Asked for again, the same would come.
@@ -434,6 +441,16 @@ impl StreamThread {
         }
     }
 
+    /// Gives each task its part of the memory for entries at hand. `is_changed`: they are not those of the last time.
+    pub(super) fn divide_tables(&mut self, is_changed: bool) {
+        let tasks = self.slots.keys().filter(|id| matches!(id, TaskId::Keyed(_))).count() + self.standbys.len();
+        let Some(room) = self.tables.divide(tasks, is_changed) else { return };
+        let keyed = self.slots.iter_mut().filter(|(id, _)| matches!(id, TaskId::Keyed(_)));
+        for task in keyed.map(|(_, slot)| &mut slot.task).chain(self.standbys.tasks()) {
+            task.set_room(room);
+        }
+    }
+
     pub(super) fn count_tasks(&mut self) {
         let replaying = self.slots.values().filter(|slot| slot.restore.is_some()).count();
         let fetching = self.waiting.values().filter(|waiting| waiting.fetch.is_some()).count();
@@ -445,12 +462,7 @@ impl StreamThread {
             standbys: self.standbys.warm(),
         };
         self.gauges.set(counts, self.environment.now());
-        let is_keyed = |id: &&TaskId| matches!(id, TaskId::Keyed(_));
-        let keyed = self.slots.keys().filter(is_keyed).count().max(1);
-        let room = self.stores.table_bytes() / self.config.threads.max(1) as usize / keyed;
-        for (_, slot) in self.slots.iter_mut().filter(|(id, _)| is_keyed(id)) {
-            slot.task.set_room(room);
-        }
+        self.divide_tables(true);
         let claimed = self.slots.keys().chain(self.waiting.keys()).copied().collect();
         self.shared.claims.set(self.number, claimed);
     }

@@ -101,6 +101,8 @@ mod tests {
         wiped: AtomicU32,
     }
 
+    use crate::runtime::TableMemory;
+
     impl TaskStores for Rotten {
         fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError> {
             if self.wiped.load(Relaxed) < self.times {
@@ -122,8 +124,8 @@ mod tests {
             true
         }
 
-        fn table_bytes(&self) -> usize {
-            0
+        fn tables(&self) -> TableMemory {
+            TableMemory::new(0)
         }
     }
 

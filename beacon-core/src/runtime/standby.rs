@@ -113,6 +113,15 @@ impl Standbys {
         self.behind = false;
     }
 
+    /// How many are kept open.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.kept.values_mut().map(|kept| &mut kept.task)
+    }
+
     /// Copies that have seen the end of their changelog.
     pub(super) fn warm(&self) -> u64 {
         self.kept.values().filter(|kept| kept.warm && !kept.parked).count() as u64
@@ -144,7 +153,10 @@ impl StreamThread {
             // Half of a restore is as good on disk.
             return slot.task.flush();
         }
-        slot.task.dropped()?;
+        if let Err(error) = slot.task.dropped() {
+            slot.task.flush()?;
+            return Err(error);
+        }
         let kept = Kept { task: slot.task, parked: true, warm: true, last_flush: slot.last_flush };
         self.standbys.kept.insert(id, kept);
         Ok(())
@@ -177,7 +189,11 @@ impl StreamThread {
         }
         if let Err(error) = self.choose_standbys(now).and_then(|()| self.read_standbys(now)) {
             tracing::warn!(%error, application = self.blame.application, "standby copies are closed for now");
-            self.standbys.kept.retain(|_, kept| kept.parked);
+            for id in self.standbys.copies() {
+                if let Some(kept) = self.standbys.kept.remove(&id) {
+                    close(id, kept);
+                }
+            }
             self.standbys.stop_following();
             self.standbys.look_at = now + RETRY;
         }

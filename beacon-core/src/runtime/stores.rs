@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::intake::DirectoryIntake;
-use super::{AppConfig, StateLocation};
+use super::{AppConfig, StateLocation, TableMemory};
 #[cfg(feature = "rocksdb")]
 use crate::state::file_error;
 use crate::state::{Intake, MemoryIntake, MemoryStore, StateError, Store};
@@ -25,7 +25,7 @@ pub(crate) trait TaskStores: Send {
     fn outlive_the_process(&self) -> bool;
 
     /// Memory that the tasks of this process may take together for entries at hand.
-    fn table_bytes(&self) -> usize;
+    fn tables(&self) -> TableMemory;
 }
 
 /// Where the tasks of one application in this process keep their state.
@@ -89,7 +89,7 @@ impl TaskStores for Stores {
         self.location != StateLocation::Memory
     }
 
-    fn table_bytes(&self) -> usize {
-        usize::try_from(self.memory.budget().table_bytes).unwrap_or(usize::MAX)
+    fn tables(&self) -> TableMemory {
+        self.memory.tables()
     }
 }

@@ -15,6 +15,7 @@ use super::commit::{Pending, commit_due, poll_wait};
 use super::environment::Environment;
 use super::fault::{Blame, Fault, is_passing, panic_text};
 use super::link::Link;
+use super::memory::TableShare;
 use super::opening::Waiting;
 use super::removal::Removals;
 use super::rivalry::{Fenced, Fences};
@@ -68,6 +69,7 @@ pub(super) struct StreamThread {
     pub(super) upstream: Option<Upstream>,
     /// Tasks kept open that are not this thread's, or not now.
     pub(super) standbys: Standbys,
+    pub(super) tables: TableShare,
     pub(super) removals: Removals,
     pub(super) calls: Option<Calls>,
     pub(super) checkpointing: Option<Checkpointing>,
@@ -97,6 +99,7 @@ impl StreamThread {
                 .checkpoints
                 .clone()
                 .map(|checkpoints| Checkpointing::new(checkpoints, &topology, &shared)),
+            tables: TableShare::new(stores.tables()),
             blame: Blame { application: topology.application().to_owned() },
             gauges: Gauges::new(Arc::clone(&shared.stats)),
             log,
@@ -284,6 +287,7 @@ impl StreamThread {
         self.open_waiting(link)?;
         self.restore(link)?;
         self.follow_standbys();
+        self.divide_tables(false);
         self.look_upstream()?;
         self.fire_timers(link)?;
         let pending = self.pending();
@@ -431,7 +435,9 @@ impl StreamThread {
     /// Nothing pending may be kept. What is committed is as good on the disk as in the changelog, and quicker to have.
     fn forget_all(&mut self) {
         for (id, mut slot) in std::mem::take(&mut self.slots) {
-            if let Err(error) = slot.task.flush() {
+            if self.stores.outlive_the_process()
+                && let Err(error) = slot.task.flush()
+            {
                 tracing::warn!(task = %id, %error, "could not flush a task that was closed; its tail will be read again");
             }
         }

@@ -102,7 +102,7 @@ impl RocksStore {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&memory.cache);
         blocks.set_bloom_filter(10.0, false);
-        // State is read by key: a hash in each block saves the search, an eighth of a byte an entry.
+        // State is read by key: a hash in each block saves the search, for a byte or two an entry.
         blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         blocks.set_data_block_hash_ratio(0.75);
         blocks.set_cache_index_and_filter_blocks(true);
@@ -121,7 +121,7 @@ impl RocksStore {
         }
         // Most reads of write buffers find nothing.
         options.set_memtable_whole_key_filtering(true);
-        options.set_memtable_prefix_bloom_ratio(0.05);
+        options.set_memtable_prefix_bloom_ratio(0.01);
         options.set_max_write_buffer_number(2);
         options.set_max_open_files(256);
         options.set_keep_log_file_num(2);

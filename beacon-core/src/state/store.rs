@@ -1,4 +1,4 @@
-//! The store contract: an ordered map of bytes that is written once per commit.
+//! The store contract: an ordered map of bytes, written for one or many commits at a time.
 
 use std::io;
 use std::path::Path;

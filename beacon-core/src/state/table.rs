@@ -117,6 +117,9 @@ impl Written {
     }
 }
 
+/// The store is told when it misses this much, however much room there is: one write is not to take long.
+const MOST_UNSTORED: usize = 8 << 20;
+
 /// Pending writes with undo of the current step, over committed ones that the store does not have yet, over a cache.
 ///
 /// After [`Table::discard`] and [`Table::settle`] nothing is pending. What is here agrees with the store as long as all
@@ -149,7 +152,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table of about `room_bytes` for committed entries, up to three quarters of it for what the store does not have yet.
+    /// A table of about `room_bytes` for committed entries, up to three quarters of it and 8 MiB for what the store does not
+    /// have yet.
     pub(super) fn new(room_bytes: usize) -> Self {
         Self { room_bytes, ..Self::default() }
     }
@@ -382,7 +386,7 @@ impl Table {
 
     /// Whether the store is to be told what it does not have yet.
     pub(super) fn is_store_due(&self) -> bool {
-        self.unstored_bytes > self.room_bytes / 4 * 3
+        self.unstored_bytes > (self.room_bytes / 4 * 3).min(MOST_UNSTORED)
     }
 
     /// Committed writes that the store does not have yet, each key once, in key order.
@@ -457,6 +461,9 @@ impl Table {
         }
         // Some more than needed, so that reads until the next commit find room to be remembered.
         let wanted = self.room_bytes - self.room_bytes / 8;
+        if self.faded > 0 {
+            self.unlist();
+        }
         // The first round may only find that all were used.
         for _ in 0..2 * self.slots.len() {
             if self.held_bytes <= wanted {

@@ -150,7 +150,8 @@ impl Task {
         Ok(blank)
     }
 
-    /// The changelog offset its store reflects: replay goes on from here. `None`: the store is empty, from the start.
+    /// The changelog offset its committed state reflects: replay goes on from here. `None`: it is empty, from the start. The
+    /// store may be behind until [`Task::flush`].
     pub fn changelog_end(&self) -> Option<Offset> {
         self.changelog_end
     }
@@ -204,7 +205,7 @@ impl Task {
         Ok(())
     }
 
-    /// Ends a restore, which read everything before `end`: what was replayed is in the store, timers are known.
+    /// Ends a restore, which read everything before `end`: what was replayed is committed, timers are known.
     ///
     /// # Errors
     /// The store's.

@@ -22,7 +22,8 @@ pub(super) fn user() -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Names and texts of all files. Time-outs are generous: a slow machine is no failed one.
+/// Names and texts of all files. Time-outs are generous: a slow machine is no failed one; nor is a disk with a hundredth left,
+/// which Swift would keep free by refusing everything (`fallocate_reserve`).
 pub(super) fn files(directory: &Path, ports: &Ports, user: &str) -> Vec<(&'static str, String)> {
     let directory = directory.display();
     let default = |port: u16| {
@@ -35,6 +36,7 @@ user = {user}
 swift_dir = {directory}
 devices = {directory}/devices
 mount_check = false
+fallocate_reserve = 0
 log_level = WARNING
 "
         )

@@ -1,12 +1,18 @@
 //! How much memory the stores of a process may use together.
 //!
 //! Most of it is for what tasks have at hand: entries read or written lately, and committed ones that their stores have not
-//! been told yet. The tasks of a process share it evenly. The rest is the stores': one block cache for all, and one
-//! count of write buffers that is charged to it. So the number of tasks does not matter. Unless told, the bound is a quarter of what the process may use at all, which is its control
-//! group's limit, or the machine's memory where there is none. The rest is for what scales with traffic and threads:
-//! pending commits, the log's client, the program itself.
+//! been told yet. The tasks of a process share it evenly. The rest is the stores': one block cache for all, and one count of
+//! write buffers that is charged to it. So the number of tasks does not matter.
+//!
+//! Unless told, the bound is a quarter of what the process may use at all, which is its control group's limit, or the
+//! machine's memory where there is none. The other three quarters are for what scales with traffic and threads: pending
+//! commits, the log's client, the program itself.
+
+mod tables;
 
 use std::sync::OnceLock;
+
+pub(crate) use tables::{TableMemory, TableShare};
 
 use crate::machine;
 
@@ -24,8 +30,8 @@ const COMMIT_SHARE: u64 = 16;
 pub struct MemoryBudget {
     /// All of it. A larger one saves reads from disk.
     pub total_bytes: u64,
-    /// What tasks may keep at hand of it, most of that for committed entries that stores have not been told yet. Larger: fewer
-    /// reads and writes of the stores.
+    /// What tasks may keep at hand of it, most of that for committed entries that stores have not been told yet. Larger:
+    /// fewer reads and writes of the stores.
     pub table_bytes: u64,
     /// What write buffers of the stores may take of it; the rest is for blocks. When they are full, the largest is flushed. Larger: fewer and larger files and
     /// less compaction.
@@ -70,6 +76,7 @@ impl MemoryBudget {
 #[derive(Clone)]
 pub struct StoreMemory {
     budget: MemoryBudget,
+    tables: TableMemory,
     #[cfg(feature = "rocksdb")]
     rocks: crate::state::rocks::RocksMemory,
 }
@@ -79,6 +86,7 @@ impl StoreMemory {
     pub fn new(budget: MemoryBudget) -> Self {
         Self {
             budget,
+            tables: TableMemory::new(usize::try_from(budget.table_bytes).unwrap_or(usize::MAX)),
             #[cfg(feature = "rocksdb")]
             rocks: crate::state::rocks::RocksMemory::bounded(
                 usize::try_from(budget.store_bytes()).unwrap_or(usize::MAX),
@@ -96,6 +104,10 @@ impl StoreMemory {
     /// Its size.
     pub fn budget(&self) -> MemoryBudget {
         self.budget
+    }
+
+    pub(crate) fn tables(&self) -> TableMemory {
+        self.tables.clone()
     }
 
     #[cfg(feature = "rocksdb")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Fault;
 use super::hands::Hands;
 use super::world::{Incarnation, enter};
-use crate::runtime::TaskStores;
+use crate::runtime::{TableMemory, TaskStores};
 use crate::state::{Arrival, Change, Intake, MemoryIntake, MemoryStore, Snapshot, StateError, Store, StoreFile};
 use crate::task::TaskId;
 
@@ -94,8 +94,8 @@ impl TaskStores for SimulatedStores {
         true
     }
 
-    fn table_bytes(&self) -> usize {
-        enter(&self.hands.world).table_bytes
+    fn tables(&self) -> TableMemory {
+        TableMemory::new(enter(&self.hands.world).table_bytes)
     }
 }
 

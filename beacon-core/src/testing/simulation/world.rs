@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) session_timeout: Duration,
     /// What each process may keep at hand of committed state: from nothing, so that each commit is stored at once, to all.
     pub(super) table_bytes: usize,
+    /// How much longer than it is set its stores wait to be flushed.
+    pub(super) flush_factor: u32,
     pub(super) trace: Trace,
     last_incarnation: u64,
 }
@@ -47,6 +49,7 @@ pub(super) fn enter(world: &SharedWorld) -> MutexGuard<'_, World> {
 impl World {
     pub(super) fn new(mut random: Random, rates: Rates, session_timeout: Duration) -> Self {
         let table_bytes = random.pick(&[0, 4 << 10, 1 << 20]);
+        let flush_factor = random.pick(&[1, 30]);
         Self {
             now: Duration::ZERO,
             random,
@@ -59,6 +62,7 @@ impl World {
             checkpoint_restores: 0,
             session_timeout,
             table_bytes,
+            flush_factor,
             trace: Trace::default(),
             last_incarnation: 0,
         }
