@@ -33,6 +33,7 @@ mod protocol;
 mod raw;
 mod raw_admin;
 mod reader;
+mod repeats;
 mod session;
 mod transaction;
 mod transaction_state;

@@ -18,13 +18,14 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::NativeClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::{self as sys, RDKafkaRespErr};
 
+use super::repeats::Repeats;
 use crate::log::Header;
 
 /// What a callback of librdkafka said about group membership, kept until the polling thread acts on it.
@@ -84,6 +85,7 @@ struct Callbacks {
     rebalances: Mutex<Vec<Rebalance>>,
     closing: AtomicBool,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    repeats: Mutex<Repeats>,
     deliveries: Arc<dyn DeliverySink>,
 }
 
@@ -143,6 +145,7 @@ impl Client {
             rebalances: Mutex::new(Vec::new()),
             closing: AtomicBool::new(false),
             last_error: Mutex::new(None),
+            repeats: Mutex::default(),
             deliveries,
         });
         let native_kind = match kind {
@@ -753,7 +756,11 @@ unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *con
     // SAFETY: live callbacks; librdkafka passes one of its own codes, which the conversion accepts or reports.
     let callbacks = unsafe { callbacks(opaque) };
     let reason = text_of(reason);
-    tracing::warn!(target: "librdkafka", client = %callbacks.label, "{reason}");
+    match lock(&callbacks.repeats).note(&reason, Instant::now()) {
+        None => tracing::debug!(target: "librdkafka", client = %callbacks.label, "{reason}"),
+        Some(0) => tracing::warn!(target: "librdkafka", client = %callbacks.label, "{reason}"),
+        Some(left_out) => tracing::warn!(target: "librdkafka", client = %callbacks.label, left_out, "{reason}"),
+    }
     let code = CONNECTION_ERRORS.into_iter().find(|known| *known as c_int == code).unwrap_or(RDKafkaErrorCode::Unknown);
     // "All brokers down" only sums up what an earlier error explained.
     let mut last = lock(&callbacks.last_error);
