@@ -51,8 +51,8 @@ pub struct AppConfig {
     pub membership: Membership,
     /// Where committed state is kept.
     pub state: StateLocation,
-    /// Memory for state: entries at hand, and the stores on disk. `None`: what all applications of this process share, sized from its control group's
-    /// limit; see [`StoreMemory::of_this_process`].
+    /// Memory for state: entries at hand, and the stores on disk. `None`: what all applications of this process share,
+    /// sized from its control group's limit; see [`StoreMemory::of_this_process`].
     pub memory: Option<StoreMemory>,
     /// Tasks of other processes that this one keeps a warm copy of, by reading their changelogs: when one of them moves
     /// here, only a tail has to be read. More: shorter takeovers; each costs the disk of a task and the reading of its

@@ -9,6 +9,7 @@ use super::fault::{Fault, is_passing};
 use super::link::Link;
 use super::restore::{self, Plan, Restore};
 use super::slot::{Backlog, Slot};
+use super::standby::flush_at_end;
 use super::stats::{Stats, TaskCounts};
 use super::thread::StreamThread;
 use super::upstream::{Look, Upstream};
@@ -207,11 +208,9 @@ impl StreamThread {
         if let TaskId::Keyed(number) = id {
             awaits_upstream = self.topology.hops() > 0;
             let planned = restore::plan(&mut task, self.log.as_ref());
-            if planned.is_err()
-                && let Err(error) = task.flush()
-            {
+            if planned.is_err() {
                 // It is opened again from the disk.
-                tracing::warn!(task = %id, %error, "could not flush a task that was kept open; its tail will be read again");
+                flush_at_end(id, &mut task);
             }
             let mut plan = planned?;
             if let Plan::Unusable(why) = &plan {
@@ -441,10 +440,10 @@ impl StreamThread {
         }
     }
 
-    /// Gives each task its part of the memory for entries at hand. `is_changed`: they are not those of the last time.
-    pub(super) fn divide_tables(&mut self, is_changed: bool) {
+    /// Gives each task its part of the memory for entries at hand.
+    pub(super) fn divide_tables(&mut self) {
         let tasks = self.slots.keys().filter(|id| matches!(id, TaskId::Keyed(_))).count() + self.standbys.len();
-        let Some(room) = self.tables.divide(tasks, is_changed) else { return };
+        let room = self.tables.divide(tasks);
         let keyed = self.slots.iter_mut().filter(|(id, _)| matches!(id, TaskId::Keyed(_)));
         for task in keyed.map(|(_, slot)| &mut slot.task).chain(self.standbys.tasks()) {
             task.set_room(room);
@@ -462,7 +461,7 @@ impl StreamThread {
             standbys: self.standbys.warm(),
         };
         self.gauges.set(counts, self.environment.now());
-        self.divide_tables(true);
+        self.divide_tables();
         let claimed = self.slots.keys().chain(self.waiting.keys()).copied().collect();
         self.shared.claims.set(self.number, claimed);
     }

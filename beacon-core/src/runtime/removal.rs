@@ -91,6 +91,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use super::*;
+    use crate::runtime::TableMemory;
     use crate::state::{Intake, MemoryIntake, MemoryStore, Store};
     use crate::topology::{Topic, TopologyBuilder};
 
@@ -100,8 +101,6 @@ mod tests {
         times: u32,
         wiped: AtomicU32,
     }
-
-    use crate::runtime::TableMemory;
 
     impl TaskStores for Rotten {
         fn open(&self, task: TaskId) -> Result<Box<dyn Store>, StateError> {

@@ -99,9 +99,7 @@ impl Standbys {
 
     /// Closes everything, what is committed flushed.
     pub(super) fn close(&mut self) {
-        for (id, kept) in std::mem::take(&mut self.kept) {
-            close(id, kept);
-        }
+        self.close_these(self.kept.keys().copied().collect());
         self.fetching.clear();
         self.put_off.clear();
         self.stop_following();
@@ -111,6 +109,14 @@ impl Standbys {
         self.reader = None;
         self.followed.clear();
         self.behind = false;
+    }
+
+    fn close_these(&mut self, ids: BTreeSet<TaskId>) {
+        for id in ids {
+            if let Some(mut kept) = self.kept.remove(&id) {
+                flush_at_end(id, &mut kept.task);
+            }
+        }
     }
 
     /// How many are kept open.
@@ -137,9 +143,10 @@ impl Standbys {
     }
 }
 
-fn close(id: TaskId, mut kept: Kept) {
-    if let Err(error) = kept.task.flush() {
-        tracing::warn!(task = %id, %error, "could not flush a task that was kept open; its tail will be read again");
+/// Flushes a task that is about to be closed. What cannot be flushed is in the changelog.
+pub(super) fn flush_at_end(id: TaskId, task: &mut Task) {
+    if let Err(error) = task.flush() {
+        tracing::warn!(task = %id, %error, "could not flush a task that is closed; its tail will be read again");
     }
 }
 
@@ -153,10 +160,7 @@ impl StreamThread {
             // Half of a restore is as good on disk.
             return slot.task.flush();
         }
-        if let Err(error) = slot.task.dropped() {
-            slot.task.flush()?;
-            return Err(error);
-        }
+        slot.task.dropped()?;
         let kept = Kept { task: slot.task, parked: true, warm: true, last_flush: slot.last_flush };
         self.standbys.kept.insert(id, kept);
         Ok(())
@@ -168,7 +172,7 @@ impl StreamThread {
         for (id, mut kept) in kept {
             if kept.parked && !self.waiting.contains_key(&id) {
                 if self.config.standbys == 0 || matches!(id, TaskId::Stateless(_)) {
-                    close(id, kept);
+                    flush_at_end(id, &mut kept.task);
                     continue;
                 }
                 kept.parked = false;
@@ -189,11 +193,7 @@ impl StreamThread {
         }
         if let Err(error) = self.choose_standbys(now).and_then(|()| self.read_standbys(now)) {
             tracing::warn!(%error, application = self.blame.application, "standby copies are closed for now");
-            for id in self.standbys.copies() {
-                if let Some(kept) = self.standbys.kept.remove(&id) {
-                    close(id, kept);
-                }
-            }
+            self.standbys.close_these(self.standbys.copies());
             self.standbys.stop_following();
             self.standbys.look_at = now + RETRY;
         }
@@ -207,10 +207,10 @@ impl StreamThread {
         }
         let claimed = self.shared.claims.all();
         let kept = std::mem::take(&mut self.standbys.kept);
-        for (id, kept) in kept {
+        for (id, mut kept) in kept {
             if claimed.contains(&id) && !self.waiting.contains_key(&id) {
                 self.standbys.followed.remove(&id);
-                close(id, kept);
+                flush_at_end(id, &mut kept.task);
             } else {
                 self.standbys.kept.insert(id, kept);
             }
@@ -226,12 +226,7 @@ impl StreamThread {
         let threads = self.config.threads.max(1);
         let mut wanted = chosen(&self.config.instance, self.config.partitions, &claimed, self.config.standbys);
         wanted.retain(|id| matches!(id, TaskId::Keyed(partition) if partition % threads == self.number));
-        let unwanted: Vec<_> = self.standbys.copies().difference(&wanted).copied().collect();
-        for id in unwanted {
-            if let Some(kept) = self.standbys.kept.remove(&id) {
-                close(id, kept);
-            }
-        }
+        self.standbys.close_these(&self.standbys.copies() - &wanted);
         self.standbys.fetching.retain(|id, _| wanted.contains(id));
         self.standbys.put_off.retain(|id, until| wanted.contains(id) && *until > now);
         for id in wanted {
@@ -309,23 +304,19 @@ impl StreamThread {
 
     /// Begins to read the changelogs of all copies from where each stands.
     fn follow(&mut self) -> Result<(), LogError> {
-        let (mut places, mut trimmed) = (Vec::new(), Vec::new());
+        let (mut places, mut trimmed) = (Vec::new(), BTreeSet::new());
         for (id, kept) in self.standbys.kept.iter().filter(|(_, kept)| !kept.parked) {
             let changelog = kept.task.changelog().clone();
             let start = self.log.offsets(&changelog, Isolation::Uncommitted)?.start;
             let from = kept.task.changelog_end().unwrap_or(0);
             if from < start {
-                trimmed.push(*id);
+                trimmed.insert(*id);
             } else {
                 places.push((changelog, from));
             }
         }
-        for id in trimmed {
-            // Trimmed past it since it was opened; opened anew, it begins from a checkpoint.
-            if let Some(kept) = self.standbys.kept.remove(&id) {
-                close(id, kept);
-            }
-        }
+        // Trimmed past them since they were opened; opened anew, they begin from a checkpoint.
+        self.standbys.close_these(trimmed);
         if places.is_empty() {
             self.standbys.stop_following();
             return Ok(());

@@ -20,7 +20,7 @@ use super::opening::Waiting;
 use super::removal::Removals;
 use super::rivalry::{Fenced, Fences};
 use super::slot::Slot;
-use super::standby::Standbys;
+use super::standby::{Standbys, flush_at_end};
 use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
 use super::trimming::Trimming;
@@ -287,7 +287,7 @@ impl StreamThread {
         self.open_waiting(link)?;
         self.restore(link)?;
         self.follow_standbys();
-        self.divide_tables(false);
+        self.divide_tables();
         self.look_upstream()?;
         self.fire_timers(link)?;
         let pending = self.pending();
@@ -435,10 +435,8 @@ impl StreamThread {
     /// Nothing pending may be kept. What is committed is as good on the disk as in the changelog, and quicker to have.
     fn forget_all(&mut self) {
         for (id, mut slot) in std::mem::take(&mut self.slots) {
-            if self.stores.outlive_the_process()
-                && let Err(error) = slot.task.flush()
-            {
-                tracing::warn!(task = %id, %error, "could not flush a task that was closed; its tail will be read again");
+            if self.stores.outlive_the_process() {
+                flush_at_end(id, &mut slot.task);
             }
         }
         self.standbys.close();

@@ -71,9 +71,7 @@ impl StreamThread {
             tracing::warn!(%error, application = self.blame.application, "no thread to trim internal topics with");
         }
     }
-}
 
-impl StreamThread {
     /// What follows from an input that could not be read.
     ///
     /// One that was away for longer than its session may ask for records before it hears that its tasks are others', who have

@@ -6,7 +6,6 @@
 //! cancelled in a later one leaves no trace there. A store without a log of its own loses nothing by that: what it had not
 //! flushed would be read from the changelog again, too (decision 0048).
 
-use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
@@ -23,6 +22,9 @@ type Value = SmallVec<[u8; 16]>;
 
 /// What an entry costs, beside key and value where they are too long for it.
 const SLOT_BYTES: usize = std::mem::size_of::<Slot>() + 8;
+
+/// The store is told when it misses this much, however much room there is: one write is not to take long.
+const MOST_UNSTORED: usize = 8 << 20;
 
 /// What is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +61,6 @@ struct Slot {
     store_lacks: bool,
     /// It is in `Table::newer`.
     listed: bool,
-    /// It is listed for nothing: it was not stored, and need not be any more.
-    faded: bool,
     /// It was used since the last time somebody looked for entries to let go.
     used: bool,
     /// `false`: free to take.
@@ -117,9 +117,6 @@ impl Written {
     }
 }
 
-/// The store is told when it misses this much, however much room there is: one write is not to take long.
-const MOST_UNSTORED: usize = 8 << 20;
-
 /// Pending writes with undo of the current step, over committed ones that the store does not have yet, over a cache.
 ///
 /// After [`Table::discard`] and [`Table::settle`] nothing is pending. What is here agrees with the store as long as all
@@ -132,12 +129,12 @@ pub(super) struct Table {
     free: Vec<u32>,
     /// Slots written since the last commit, each once.
     written: Vec<Written>,
-    /// `written` in key order, as far as somebody asked: the first bytes of each key, its slot, and its place.
-    in_order: Vec<(u128, u32, u32)>,
+    /// `written` in key order, as far as somebody asked: the first bytes of each key, and its place.
+    in_order: Vec<(u128, u32)>,
     /// All slots with something newer than the store, and some that had.
     newer: Order,
-    /// How many of them are listed for nothing.
-    faded: usize,
+    /// How many slots the store does not have as they are committed.
+    unstored: usize,
     /// What the writes of the current step replaced, by place in `written`, oldest first.
     undo: Vec<(u32, Pending)>,
     pending: usize,
@@ -243,7 +240,6 @@ impl Table {
             committed,
             unstored: false,
             listed: false,
-            faded: false,
             used: false,
             live: true,
         };
@@ -333,15 +329,13 @@ impl Table {
 
     /// Pending writes, each key once, in key order.
     pub(super) fn changes(&mut self) -> impl Iterator<Item = Change<'_>> {
-        let sorted = self.in_order.len();
-        if sorted < self.written.len() {
-            for (place, written) in self.written.iter().enumerate().skip(sorted) {
-                self.in_order.push((leading(&self.slots[written.id as usize].key), written.id, place as u32));
-            }
-            let slots = &self.slots;
-            self.in_order.sort_unstable_by(|(a, a_id, _), (b, b_id, _)| by_key(slots, (*a, *a_id), (*b, *b_id)));
+        let key = |place: u32| &*self.slots[self.written[place as usize].id as usize].key;
+        let new = self.in_order.len()..self.written.len();
+        if !new.is_empty() {
+            self.in_order.extend(new.map(|place| (leading(key(place as u32)), place as u32)));
+            sort_by_key(&mut self.in_order, key);
         }
-        self.in_order.iter().filter_map(|(_, _, place)| self.written[*place as usize].change(&self.slots))
+        self.in_order.iter().filter_map(|(_, place)| self.written[*place as usize].change(&self.slots))
     }
 
     /// Pending writes became committed.
@@ -366,22 +360,26 @@ impl Table {
             let slot = &mut self.slots[id as usize];
             self.held_bytes -= slot.held_bytes();
             self.unstored_bytes -= slot.unstored_bytes();
-            self.faded -= usize::from(slot.faded);
+            self.unstored -= usize::from(slot.unstored);
             end(slot, pending);
             slot.written = 0;
-            slot.faded = !slot.unstored;
             self.held_bytes += slot.held_bytes();
             self.unstored_bytes += slot.unstored_bytes();
-            self.faded += usize::from(slot.faded);
+            self.unstored += usize::from(slot.unstored);
         }
         self.in_order.clear();
         self.undo.clear();
         self.pending = 0;
         self.pending_bytes = 0;
-        if self.faded > self.newer.len() / 4 {
+        if self.listed_for_nothing() > self.newer.len() / 4 {
             self.unlist();
         }
         self.let_go();
+    }
+
+    /// Slots that were newer than the store and are not any more. Only while nothing is pending.
+    fn listed_for_nothing(&self) -> usize {
+        self.newer.len() - self.unstored
     }
 
     /// Whether the store is to be told what it does not have yet.
@@ -391,15 +389,16 @@ impl Table {
 
     /// Committed writes that the store does not have yet, each key once, in key order.
     pub(super) fn unstored_changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let key = |id: u32| &*self.slots[id as usize].key;
         let unstored = self.newer.ids().filter(|id| self.slots[*id as usize].unstored);
-        let mut ids: Vec<_> = unstored.map(|id| (leading(&self.slots[id as usize].key), id)).collect();
-        ids.sort_unstable_by(|a, b| by_key(&self.slots, *a, *b));
+        let mut ids: Vec<_> = unstored.map(|id| (leading(key(id)), id)).collect();
+        sort_by_key(&mut ids, key);
         ids.into_iter().filter_map(|(_, id)| self.slots[id as usize].unstored_change())
     }
 
     /// Whether the store has all that is committed.
     pub(super) fn is_stored(&self) -> bool {
-        self.unstored_bytes == 0
+        self.unstored == 0
     }
 
     /// The store has all of [`Table::unstored_changes`].
@@ -410,6 +409,7 @@ impl Table {
                 slot.store_lacks = slot.committed == Committed::Absent;
             }
         }
+        self.unstored = 0;
         self.unstored_bytes = 0;
         self.unlist();
     }
@@ -421,21 +421,14 @@ impl Table {
         self.newer.retain(|id| {
             let slot = &mut slots[id as usize];
             slot.listed = slot.written > 0 || slot.unstored;
-            if !slot.listed {
-                slot.faded = false;
-                // Derived entries are found by scans, never by key: no use in keeping them.
-                if slot.committed == Committed::Unknown || !layout::is_logged(&slot.key) {
-                    gone.push(id);
-                }
+            // Derived entries are found by scans, never by key: no use in keeping them.
+            if !slot.listed && (slot.committed == Committed::Unknown || !layout::is_logged(&slot.key)) {
+                gone.push(id);
             }
             slot.listed
         });
-        self.faded = 0;
         for id in gone {
             self.remove(id);
-        }
-        for written in &self.written {
-            self.faded += usize::from(self.slots[written.id as usize].faded);
         }
     }
 
@@ -461,7 +454,7 @@ impl Table {
         }
         // Some more than needed, so that reads until the next commit find room to be remembered.
         let wanted = self.room_bytes - self.room_bytes / 8;
-        if self.faded > 0 {
+        if self.listed_for_nothing() > 0 {
             self.unlist();
         }
         // The first round may only find that all were used.
@@ -523,9 +516,9 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The order of two slots, with the first bytes of their keys.
-fn by_key(slots: &[Slot], (a, a_id): (u128, u32), (b, b_id): (u128, u32)) -> Ordering {
-    a.cmp(&b).then_with(|| slots[a_id as usize].key.cmp(&slots[b_id as usize].key))
+/// Sorts what stands for entries, with the first bytes of their keys, by key.
+fn sort_by_key<'a>(entries: &mut [(u128, u32)], key: impl Fn(u32) -> &'a [u8]) {
+    entries.sort_unstable_by(|(a, a_entry), (b, b_entry)| a.cmp(b).then_with(|| key(*a_entry).cmp(key(*b_entry))));
 }
 
 /// The first bytes of a key as a number that sorts like them: most comparisons end here.

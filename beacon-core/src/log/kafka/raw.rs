@@ -758,8 +758,10 @@ unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *con
     let reason = text_of(reason);
     match lock(&callbacks.repeats).note(&reason, Instant::now()) {
         None => tracing::debug!(target: "librdkafka", client = %callbacks.label, "{reason}"),
-        Some(0) => tracing::warn!(target: "librdkafka", client = %callbacks.label, "{reason}"),
-        Some(left_out) => tracing::warn!(target: "librdkafka", client = %callbacks.label, left_out, "{reason}"),
+        Some(left_out) => {
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::warn!(target: "librdkafka", client = %callbacks.label, left_out, "{reason}");
+        }
     }
     let code = CONNECTION_ERRORS.into_iter().find(|known| *known as c_int == code).unwrap_or(RDKafkaErrorCode::Unknown);
     // "All brokers down" only sums up what an earlier error explained.

@@ -33,8 +33,8 @@ pub struct MemoryBudget {
     /// What tasks may keep at hand of it, most of that for committed entries that stores have not been told yet. Larger:
     /// fewer reads and writes of the stores.
     pub table_bytes: u64,
-    /// What write buffers of the stores may take of it; the rest is for blocks. When they are full, the largest is flushed. Larger: fewer and larger files and
-    /// less compaction.
+    /// What write buffers of the stores may take of it; the rest is for blocks. When they are full, the largest is
+    /// flushed. Larger: fewer and larger files and less compaction.
     pub write_buffer_bytes: u64,
 }
 

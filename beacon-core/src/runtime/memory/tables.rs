@@ -22,26 +22,21 @@ pub(crate) struct TableShare {
     memory: TableMemory,
     /// Tasks of this thread among all.
     tasks: usize,
-    /// What each of them was given last.
-    given: usize,
 }
 
 impl TableShare {
     pub(crate) fn new(memory: TableMemory) -> Self {
-        Self { memory, tasks: 0, given: 0 }
+        Self { memory, tasks: 0 }
     }
 
-    /// This thread has so many tasks now; `is_changed`: some are not those of the last time. Returns what each may have, if
-    /// one of them does not know.
-    pub(crate) fn divide(&mut self, tasks: usize, is_changed: bool) -> Option<usize> {
+    /// This thread has so many tasks now. Returns what each may have.
+    pub(crate) fn divide(&mut self, tasks: usize) -> usize {
         if tasks != self.tasks {
             self.memory.tasks.fetch_add(tasks, Ordering::Relaxed);
             self.memory.tasks.fetch_sub(self.tasks, Ordering::Relaxed);
             self.tasks = tasks;
         }
-        let each = self.memory.bytes / self.memory.tasks.load(Ordering::Relaxed).max(1);
-        let is_news = std::mem::replace(&mut self.given, each) != each;
-        (is_news || is_changed).then_some(each)
+        self.memory.bytes / self.memory.tasks.load(Ordering::Relaxed).max(1)
     }
 }
 
@@ -59,12 +54,11 @@ mod tests {
     fn all_tasks_have_the_same_and_hear_when_there_are_more() {
         let memory = TableMemory::new(1200);
         let (mut one, mut other) = (TableShare::new(memory.clone()), TableShare::new(memory));
-        assert_eq!(one.divide(2, true), Some(600));
-        assert_eq!(one.divide(2, false), None);
-        assert_eq!(other.divide(1, true), Some(400));
-        assert_eq!(one.divide(2, false), Some(400));
-        assert_eq!(one.divide(2, true), Some(400), "another task in the place of one");
+        assert_eq!(one.divide(2), 600);
+        assert_eq!(one.divide(2), 600, "counted once");
+        assert_eq!(other.divide(1), 400);
+        assert_eq!(one.divide(2), 400);
         drop(other);
-        assert_eq!(one.divide(2, false), Some(600));
+        assert_eq!(one.divide(2), 600);
     }
 }

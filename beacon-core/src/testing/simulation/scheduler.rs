@@ -473,8 +473,8 @@ impl Scheduler {
         let mut config = self.config.clone();
         config.instance = process.to_string();
         let flush_factor = enter(&self.world).flush_factor;
-        config.flush_bytes *= flush_factor as usize;
-        config.flush_interval *= flush_factor;
+        config.flush_bytes = config.flush_bytes.saturating_mul(flush_factor as usize);
+        config.flush_interval = config.flush_interval.saturating_mul(flush_factor);
         let log = Arc::new(self.log.client(Arc::new(hands.clone())));
         let stores = Box::new(SimulatedStores { hands: hands.clone() });
         let machine = SteppedProcess::new(log, self.topology.clone(), config, stores, Arc::new(hands));

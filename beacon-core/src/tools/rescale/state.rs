@@ -6,8 +6,8 @@ use super::super::ToolError;
 use crate::log::{Appender, Log, LogError, Record};
 use crate::runtime::{AppConfig, bring_up};
 use crate::state::division::Division;
-use crate::state::{Change, StateError, Store};
-use crate::task::{Task, encode_chunks};
+use crate::state::{Change, Store};
+use crate::task::{Task, TaskError, encode_chunks};
 use crate::topology::Topology;
 
 /// How much is gathered before it is written.
@@ -23,23 +23,14 @@ pub(super) fn divide(
     target: &str,
 ) -> Result<(), ToolError> {
     let application = topology.application();
+    let of_task = |task, source: TaskError| ToolError::Task { application: application.to_owned(), task, source };
     let mut old: Vec<Task> = Vec::new();
     for number in 0..division.from() {
-        let task = bring_up(log, topology, config, division.from(), number).map_err(|source| ToolError::Task {
-            application: application.to_owned(),
-            task: number,
-            source,
-        })?;
-        old.push(task);
+        let task = bring_up(log, topology, config, division.from(), number);
+        old.push(task.map_err(|source| of_task(number, source))?);
     }
-    let stores = old.iter_mut().enumerate().map(|(task, old)| {
-        let failed = |source: StateError| ToolError::Task {
-            application: application.to_owned(),
-            task: task as u32,
-            source: source.into(),
-        };
-        old.store().map_err(failed)
-    });
+    let stores =
+        (0..).zip(&mut old).map(|(number, task)| task.store().map_err(|source| of_task(number, source.into())));
     let stores: Vec<&dyn Store> = stores.collect::<Result<_, _>>()?;
     let failed = |source| ToolError::Division { application: application.to_owned(), source };
     division.check(&stores).map_err(failed)?;
