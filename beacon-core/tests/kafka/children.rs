@@ -9,6 +9,9 @@ use beacon_core::log::{CommitError, Isolation, Log, TopicPartition};
 
 use super::support::*;
 
+/// Neither the 6 s that brokers of tests give who asks for nothing, nor the 45 s of others.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
+
 /// The program of the other process: this test, started by the tests below with its work in the environment.
 #[test]
 #[ignore = "started by other tests as a process of its own"]
@@ -24,6 +27,11 @@ fn child() {
     });
     let mut config = session_config(&group, &[&variable("CHILD_INPUT")]);
     config.instance_id = std::env::var("CHILD_INSTANCE").ok();
+    if config.instance_id.is_none() {
+        config.session_timeout = SESSION_TIMEOUT;
+        // It is the session that ends while it is frozen, not the transaction or a record on its way.
+        config.transaction_timeout = 5 * SESSION_TIMEOUT;
+    }
     let mut session = log.session(config).expect("a session");
     let partition = wait_assigned(&mut *session).remove(0).0;
     session.begin().expect("begun");
@@ -98,10 +106,16 @@ fn frozen_member_is_refused(protocol: GroupProtocol) {
     let group = unique("group");
     let mut frozen = Other::start(protocol, &group, &input, &output, None);
     frozen.signal("-STOP");
-    let mut next = open(&*log, &group, &[&input]);
     let stopped = Instant::now();
+    let mut config = session_config(&group, &[&input]);
+    config.session_timeout = SESSION_TIMEOUT;
+    let mut next = log.session(config).expect("a session");
     let partition = wait_assigned(&mut *next).remove(0).0;
-    println!("{protocol:?}: taken over from a frozen process in {:?}", stopped.elapsed());
+    let took = stopped.elapsed();
+    println!("{protocol:?}: taken over from a frozen process in {took:?}");
+    // Its own session time-out was waited for, under KIP-848 too, where it is a setting of the group on the broker.
+    assert!(took > SESSION_TIMEOUT - Duration::from_secs(4), "another, shorter time-out held: {took:?}");
+    assert!(took < SESSION_TIMEOUT + Duration::from_secs(10), "another, longer time-out held: {took:?}");
     next.begin().expect("begun");
     next.send(send(&output, "owner")).expect("sent");
     next.commit(&[(partition, 1)]).expect("the owner commits");

@@ -110,6 +110,9 @@ fn a_dropped_session_blocks_nobody() {
     assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
 }
 
+/// The safe client's own calls take 101 ms at least, because they poll in steps of 100.
+const FLOOR: Duration = Duration::from_millis(50);
+
 #[test]
 fn a_commit_is_fast() {
     let log = log();
@@ -139,6 +142,9 @@ fn a_commit_is_fast() {
             took[took.len() * 99 / 100],
             took[took.len() - 1]
         );
+        // A quarter and not the half of them: a busy machine makes any commit slow, a floor makes all of them slow.
+        let quarter = took[took.len() / 4];
+        assert!(quarter < FLOOR, "a commit to {partitions} partitions waits for something: {quarter:?} at best");
         session.close().expect("closed");
     }
 }

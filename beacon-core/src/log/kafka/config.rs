@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
-use crate::log::{LogError, LogErrorKind};
+use crate::log::{LogError, LogErrorKind, SessionConfig};
 
 /// Which protocol a group's members speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,6 +174,15 @@ impl KafkaConfig {
             ],
         )
     }
+
+    /// The producer of a session.
+    pub(super) fn transactional(&self, session: &SessionConfig) -> ClientConfig {
+        let mut config = self.producing("session", self.linger);
+        config
+            .set("transactional.id", &session.transactional_id)
+            .set("transaction.timeout.ms", session.transaction_timeout.as_millis().to_string());
+        config
+    }
 }
 
 impl fmt::Debug for KafkaConfig {
@@ -311,5 +320,37 @@ mod tests {
         assert_eq!(config.reading("test", "read_committed").get("compression.type"), None);
         let producing = config.producing("test", Duration::ZERO);
         assert_eq!(producing.get("compression.type"), Some("lz4"));
+    }
+
+    /// Each of these was once another value, and each of those lost something: time, or records.
+    #[test]
+    fn clients_are_made_with_what_was_learnt() {
+        let config = KafkaConfig::new("127.0.0.1:1");
+        let holds = |made: &ClientConfig, wanted: &[(&str, &str)]| {
+            for (name, value) in wanted {
+                assert_eq!(made.get(name), Some(*value), "{name}");
+            }
+            native(made).map(drop).expect("librdkafka takes it");
+        };
+        // The default, 1 s, is what a partition whose queue was full for a moment then waits.
+        let reading =
+            [("fetch.queue.backoff.ms", "5"), ("auto.offset.reset", "error"), ("enable.auto.commit", "false")];
+        holds(&config.member(), &reading);
+        holds(&config.reading("test", "read_uncommitted"), &reading);
+        holds(&config.member(), &[("isolation.level", "read_committed")]);
+
+        let mut session = SessionConfig::new("group", "id-1", vec!["topic".to_owned()]);
+        session.transaction_timeout = Duration::from_millis(12_345);
+        let written = [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("partitioner", "murmur2_random"),
+            ("retry.backoff.ms", "1"),
+            ("linger.ms", "0"),
+        ];
+        holds(&config.transactional(&session), &written);
+        // A minute, the default, is how long a partition stays shut behind a process that froze.
+        holds(&config.transactional(&session), &[("transactional.id", "id-1"), ("transaction.timeout.ms", "12345")]);
+        holds(&config.producing("test", config.append_linger), &written[..4]);
     }
 }

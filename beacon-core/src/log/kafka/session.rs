@@ -497,10 +497,7 @@ impl Drop for KafkaSession {
 
 fn open_transactor(cluster: &Cluster, config: &SessionConfig) -> Result<Transactor, LogError> {
     let settings = cluster.config();
-    let mut producer = settings.producing("session", settings.linger);
-    producer
-        .set("transactional.id", &config.transactional_id)
-        .set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string());
+    let producer = settings.transactional(config);
     let ledger = Arc::new(Ledger::default());
     let label = format!("producer of {}", config.transactional_id);
     let sink: Arc<Ledger> = Arc::clone(&ledger);
