@@ -3,6 +3,8 @@
 //! Needs a broker: `KAFKA_BOOTSTRAP_SERVERS=host:port`. Tests fail without one.
 #![cfg(all(feature = "kafka", feature = "rocksdb"))]
 
+#[path = "kafka/gone.rs"]
+mod gone;
 #[path = "kafka/plant.rs"]
 mod plant;
 mod support;

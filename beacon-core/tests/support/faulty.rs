@@ -1,7 +1,7 @@
 //! A log that fails when it is told to; everything else goes to the log below.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use beacon_core::log::{
@@ -20,6 +20,35 @@ pub struct Faults {
     pub aborts_when_revoked: AtomicU32,
     /// Questions for the ends of partitions without an answer for now.
     pub offsets: AtomicU32,
+    /// Whether a poll stands still.
+    pub is_away: AtomicBool,
+    away: Mutex<bool>,
+    returned: Condvar,
+}
+
+impl Faults {
+    /// The next poll stands still, as that of a process that is frozen.
+    pub fn goes_away(&self) {
+        *self.away.lock().expect("no panic under it") = true;
+    }
+
+    /// It goes on and finds what it asks for trimmed, before it hears of anything that happened meanwhile: so says Kafka.
+    pub fn finds_it_trimmed(&self) {
+        *self.away.lock().expect("no panic under it") = false;
+        self.returned.notify_all();
+    }
+
+    /// What a poll has to say after it was away.
+    fn stand_still(&self) -> Result<(), LogError> {
+        let away = self.away.lock().expect("no panic under it");
+        if !*away {
+            return Ok(());
+        }
+        self.is_away.store(true, SeqCst);
+        drop(self.returned.wait_while(away, |away| *away).expect("no panic under it"));
+        self.is_away.store(false, SeqCst);
+        Err(LogError::new(LogErrorKind::Trimmed, "it is not in the log any more, says the test"))
+    }
 }
 
 fn strikes(left: &AtomicU32) -> bool {
@@ -94,6 +123,7 @@ struct FaultySession {
 
 impl Session for FaultySession {
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
+        self.faults.stand_still()?;
         let event = self.inner.poll(timeout)?;
         self.revoked = matches!(event, Event::Revoked(_));
         Ok(event)
