@@ -159,12 +159,18 @@
 //! * A standby copy makes a takeover read a tail only
 //!   (`tests/embedded/rebalance.rs: a_task_with_a_standby_copy_restores_only_a_tail`).
 //! * Internal topics keep no more than what is not yet read
-//!   (`tests/embedded/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`).
+//!   (`tests/embedded/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`); one that was away while others read on
+//!   and trimmed loses nothing (`tests/embedded/trimming.rs: one_that_was_away_while_others_read_on_and_trimmed_joins_again`),
+//!   and on Kafka one whose group has not read what is gone ends and says where
+//!   (`tests/kafka/gone.rs: an_application_whose_input_is_gone_ends_and_names_the_place`).
 //! * A seed of simulation is one course of events to the byte
 //!   (`tests/simulation/main.rs: one_seed_is_one_course_of_events_to_the_byte`), and simulation finds the bugs that engines of this
 //!   kind have, such as offsets left out of a timer's commit
 //!   (`src/testing/simulation/planted_tests.rs: a_timer_commit_without_offsets_is_found` and its neighbours).
-//! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`).
+//! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`), an answer tells
+//!   which offsets it reflects (`src/view/tests.rs: reads_see_what_was_waited_for_with_its_offsets`), and its observer hears
+//!   each change before anybody who waits (`src/view/tests.rs: the_observer_hears_every_change_before_anybody_who_waits`); over
+//!   each of the three logs it is held to that by the claims in `tests/log_contract/views.rs`.
 //! * What is measured is what is documented (`src/metrics/exposition.rs: the_documented_table_is_the_catalogue`), under names as
 //!   Prometheus asks for them (`src/metrics/exposition.rs: names_have_the_endings_that_prometheus_asks_for`).
 //! * The pure core asks no clock and waits for nothing

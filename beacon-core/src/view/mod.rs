@@ -26,7 +26,7 @@ use crate::codec::Codec;
 use crate::log::{Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
 
 pub use progress::{Progress, Reached, WaitError};
-pub use table::{Change, Table};
+pub use table::{Answer, Change, Table};
 
 /// An in-memory picture of one compacted topic, kept up to date by a thread of its own.
 ///
@@ -128,6 +128,18 @@ where
         Q: Ord + ?Sized,
     {
         self.read(|table| table.get(key).cloned())
+    }
+
+    /// The value of one key with the offsets that it reflects, both of one moment: what an answer to somebody else needs
+    /// so that they can tell whether it is newer than what they know, or ask again until it reflects what they wrote.
+    ///
+    /// Costs a small allocation more than [`View::get`]; for several keys of one moment take [`View::read`].
+    pub fn get_with_offsets<Q>(&self, key: &Q) -> Answer<V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.read(|table| table.answer(key))
     }
 }
 

@@ -23,6 +23,17 @@ pub struct Change<K, V> {
     pub new: Option<Arc<V>>,
 }
 
+/// The value of a key, and how far the picture had come that it was read from: see
+/// [`View::get_with_offsets`](super::View::get_with_offsets).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<V> {
+    /// `None` when the key has no value.
+    pub value: Option<Arc<V>>,
+    /// For each partition, by its number: every committed record before this offset is reflected. Offsets grow from
+    /// answer to answer, so of two answers about one key the one that reflects more is the newer.
+    pub reflects: Vec<Offset>,
+}
+
 /// A record as its meaning: to be put into a table, or a tombstone.
 #[derive(Debug)]
 pub(super) struct Decoded<K, V> {
@@ -98,6 +109,15 @@ impl<K: Ord, V> Table<K, V> {
         Q: Ord + ?Sized,
     {
         self.rows.get(key)
+    }
+
+    /// The value of a key with the offsets it reflects.
+    pub fn answer<Q>(&self, key: &Q) -> Answer<V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        Answer { value: self.get(key).cloned(), reflects: self.reflects.clone() }
     }
 
     /// All keys with their values, in the order of the keys.

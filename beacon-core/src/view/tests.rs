@@ -66,9 +66,11 @@ fn reads_see_what_was_waited_for_with_its_offsets() {
         assert_eq!(table.reflects(), [0, 7]);
         assert_eq!(table.len(), 2);
     });
+    assert_eq!(view.get_with_offsets("b"), Answer { value: Some(Arc::new(8)), reflects: vec![0, 7] });
     script.send(records(1, &[(7, Some("a"), None)])).expect("alive");
     view.wait_for(1, 7, LONG).expect("reached");
     assert_eq!(view.get("a"), None);
+    assert_eq!(view.get_with_offsets("a"), Answer { value: None, reflects: vec![0, 8] });
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod rebalance;
 pub mod records;
 pub mod transactions;
 pub mod upkeep;
+pub mod views;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -209,6 +210,7 @@ macro_rules! claims {
             upkeep: members_are_told_while_they_are_in;
             upkeep: a_static_member_is_told_by_its_instance_id;
             upkeep: offsets_of_a_group_are_set_while_nobody_is_in_it;
+            views: a_view_reflects_commits_to_the_offset_and_tells_each_change_once;
         }
     };
     (@tests $subject:expr; $($area:ident: $claim:ident;)*) => {$(
