@@ -95,6 +95,29 @@ impl From<MembershipFlag> for Membership {
     }
 }
 
+/// How this process works together with others of its kind; without any, nothing of it has an effect.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TogetherFlags {
+    /// How its group takes this process: `static` has its tasks wait for its return, up to ten seconds, and moves no other;
+    /// `dynamic` gives them to the others at once when it stops, and others work on meanwhile (KIP-848, where the broker
+    /// speaks it). The same for all processes of a kind.
+    #[arg(long = "membership", value_name = "HOW", env = "BEACON_MEMBERSHIP", value_enum, default_value_t)]
+    pub membership: MembershipFlag,
+    /// Tasks of other processes that this one keeps warm copies of, so that what moves here is answered for sooner. With
+    /// two processes half of the partitions is a copy of each task; each costs the disk of a task and the reading of its
+    /// changelog.
+    #[arg(long = "standbys", value_name = "COUNT", env = "BEACON_STANDBYS", default_value_t = 0)]
+    pub standbys: u32,
+}
+
+impl TogetherFlags {
+    /// Puts them into the settings of the engine.
+    pub fn apply(&self, config: &mut AppConfig) {
+        config.membership = self.membership.into();
+        config.standbys = self.standbys;
+    }
+}
+
 /// This process among those of its application.
 #[derive(Clone, Debug, clap::Args)]
 pub struct InstanceFlags {
@@ -105,11 +128,9 @@ pub struct InstanceFlags {
     /// pod's name.
     #[arg(long = "instance", value_name = "NAME", env = "BEACON_INSTANCE", default_value = "0")]
     pub instance: String,
-    /// How its group takes this process: `static` has its tasks wait for its return, up to ten seconds, and moves no other;
-    /// `dynamic` gives them to the others at once when it stops, and others work on meanwhile (KIP-848, where the broker
-    /// speaks it). The same for all processes of a kind.
-    #[arg(long = "membership", value_name = "HOW", env = "BEACON_MEMBERSHIP", value_enum, default_value_t)]
-    pub membership: MembershipFlag,
+    /// With others of its kind.
+    #[command(flatten)]
+    pub together: TogetherFlags,
     /// Stream threads.
     #[arg(long = "threads", value_name = "COUNT", default_value_t = 1)]
     pub threads: u32,
@@ -159,7 +180,7 @@ impl InstanceFlags {
         let mut config = AppConfig::new(partitions);
         config.threads = self.threads.max(1);
         config.instance.clone_from(&self.instance);
-        config.membership = self.membership.into();
+        self.together.apply(&mut config);
         config.state = StateLocation::Directory(self.state_dir.clone());
         config.commit_interval = Duration::from_millis(self.commit_interval_ms.max(1));
         config
@@ -212,5 +233,33 @@ fn name_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        instance: InstanceFlags,
+    }
+
+    #[test]
+    fn what_is_said_of_a_process_reaches_the_engine() {
+        let said = ["worker", "--instance", "w-1", "--membership", "dynamic", "--standbys", "4", "--threads", "2"];
+        let config = Program::parse_from(said).instance.app_config(8);
+        assert_eq!((config.instance.as_str(), config.membership), ("w-1", Membership::Dynamic));
+        assert_eq!((config.partitions, config.standbys, config.threads), (8, 4, 2));
+    }
+
+    #[test]
+    fn a_membership_that_does_not_exist_is_refused_by_name() {
+        let Err(refused) = Program::try_parse_from(["worker", "--membership", "sticky"]) else { panic!("taken") };
+        let told = refused.to_string();
+        assert!(told.contains("sticky") && told.contains("static") && told.contains("dynamic"), "{told}");
     }
 }

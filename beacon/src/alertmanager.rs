@@ -9,7 +9,7 @@ use beacon_core::log::Log;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_gateway::{GatewayConfig, PlanSource};
 use beacon_service::checkpoints::CheckpointFlags;
-use beacon_service::flags::{KafkaFlags, TopicFlags};
+use beacon_service::flags::{KafkaFlags, TogetherFlags, TopicFlags};
 
 use crate::all_in_one::{AllInOne, CHECKPOINTS, Parts};
 
@@ -44,6 +44,8 @@ pub struct AlertmanagerArguments {
     /// the port.
     #[arg(long = "instance", value_name = "NAME", env = "BEACON_INSTANCE")]
     instance: Option<String>,
+    #[command(flatten)]
+    together: TogetherFlags,
     /// Refused unless empty: TLS and passwords on the web port are not supported yet; put a proxy before it.
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config: Option<PathBuf>,
@@ -161,6 +163,7 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
         gateway,
         state_dir: &state_dir,
         instance,
+        together: Some(arguments.together),
         checkpoints: arguments.checkpoints.clone(),
         // On Kafka members share their checkpoints, which a folder of one machine is not for.
         checkpoint_folder: (!on_kafka).then(|| arguments.storage_path.join(CHECKPOINTS)),

@@ -12,6 +12,7 @@ use beacon_notifier::Dispatcher;
 use beacon_notifier::channel::terminal::Terminal;
 use beacon_plan::Plan;
 use beacon_service::checkpoints::CheckpointFlags;
+use beacon_service::flags::TogetherFlags;
 use beacon_service::metrics::Observed;
 use beacon_service::{running, signals};
 use tokio::sync::watch;
@@ -40,6 +41,8 @@ pub struct Parts<'a> {
     pub state_dir: &'a Path,
     /// This process among those of the installation.
     pub instance: String,
+    /// How it works together with those; `None`: there are none.
+    pub together: Option<TogetherFlags>,
     /// Checkpoints of that state.
     pub checkpoints: CheckpointFlags,
     /// Where they are kept unless the flags say something else.
@@ -75,6 +78,9 @@ impl AllInOne {
         let mut config = AppConfig::new(partitions);
         config.state = StateLocation::Directory(parts.state_dir.to_owned());
         config.instance = parts.instance;
+        if let Some(together) = &parts.together {
+            together.apply(&mut config);
+        }
         // While HTTP is answered: storage far away may take its time to answer.
         config.checkpoints = tokio::select! {
             opened = parts.checkpoints.open(parts.checkpoint_folder) => opened?,

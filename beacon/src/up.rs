@@ -51,6 +51,7 @@ pub async fn run(arguments: UpArguments) -> anyhow::Result<()> {
         gateway,
         state_dir: &state_dir,
         instance: "0".to_owned(),
+        together: None,
         checkpoints: arguments.checkpoints.clone(),
         checkpoint_folder: Some(arguments.data_dir.join(CHECKPOINTS)),
     };

@@ -26,8 +26,16 @@ pub enum Role {
 }
 
 pub(super) enum Shape {
-    Embedded { storage: PathBuf },
-    Kafka { bootstrap: String, prefix: String, states: PathBuf },
+    Embedded {
+        storage: PathBuf,
+    },
+    /// `flags` are for workers and notifier, beside those they always have.
+    Kafka {
+        bootstrap: String,
+        prefix: String,
+        states: PathBuf,
+        flags: Vec<String>,
+    },
 }
 
 /// What all members of an installation share.
@@ -86,7 +94,7 @@ impl Shape {
                 .args(["--web.listen-address", &listen])
                 .args(checkpoints)
                 .args(["--partitions", PARTITIONS]),
-            Self::Kafka { bootstrap, prefix, .. } => {
+            Self::Kafka { bootstrap, prefix, flags, .. } => {
                 // Both have one.
                 let state = self.state(role).unwrap_or_default();
                 let launch = match role {
@@ -102,6 +110,7 @@ impl Shape {
                             .args(checkpoints)
                             .args(["--metrics.listen-address", &listen])
                             .args(["--instance", &instance.to_string(), "--threads", "2"])
+                            .args(flags)
                     }
                     Role::Notifier => Launch::new("notifier", workspace("beacon-notifier"), place.logs)
                         .arg("--config.file")
@@ -110,7 +119,8 @@ impl Shape {
                         .arg(state)
                         .args(checkpoints)
                         .args(["--metrics.listen-address", &listen])
-                        .args(["--instance", "0"]),
+                        .args(["--instance", "0"])
+                        .args(flags),
                 };
                 launch
                     .env_remove("KAFKA_BOOTSTRAP_SERVERS")

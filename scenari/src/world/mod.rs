@@ -69,17 +69,25 @@ impl World {
     /// Gateway, one worker and notifier as processes of their own on the shared Kafka.
     #[track_caller]
     pub fn kafka(config: &str) -> Self {
-        Self::kafka_on(Kafka::shared(), config)
+        Self::kafka_with(Kafka::shared(), config, &[])
     }
 
     /// The same on a given Kafka, which the test may kill.
     #[track_caller]
     pub fn kafka_on(kafka: &Kafka, config: &str) -> Self {
+        Self::kafka_with(kafka, config, &[])
+    }
+
+    /// The same with these flags for workers and notifier.
+    #[track_caller]
+    pub fn kafka_with(kafka: &Kafka, config: &str, flags: &[&str]) -> Self {
         let bootstrap = kafka.bootstrap().to_owned();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Self::set_up(config, |directory| Shape::Kafka {
             bootstrap,
             prefix: unique_prefix(),
             states: directory.join("state"),
+            flags,
         })
     }
 
@@ -133,6 +141,16 @@ impl World {
     /// `host:port` of each process's metrics, at `/metrics`.
     pub fn metrics(&self) -> Vec<String> {
         self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect()
+    }
+
+    /// What a member says of one of its metrics now: the sum over all labels; nothing while it does not answer.
+    pub fn metric(&self, role: Role, name: &str) -> Option<f64> {
+        let address = format!("http://127.0.0.1:{}/metrics", self.members[self.index(role)].port);
+        let answer = http::get(&address).and_then(|answer| answer.expect_status(200)).ok()?;
+        let of_this = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values =
+            answer.body.lines().filter(of_this).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Some(values.sum())
     }
 
     /// Where it keeps state and configuration.
