@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use beacon_core::runtime::{RestorePhase, RestoreProgress, time_left};
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::screen::bars;
 
@@ -13,6 +13,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how far one application's restores are.
 pub(crate) struct Restoring {
+    bars: MultiProgress,
     application: String,
     course: Option<Course>,
 }
@@ -75,8 +76,13 @@ fn left_in_words(restores: &[RestoreProgress]) -> String {
 }
 
 impl Restoring {
+    /// Among the bars of this process.
     pub(crate) fn new(application: &str) -> Self {
-        Self { application: application.to_owned(), course: None }
+        Self::among(bars(), application)
+    }
+
+    fn among(bars: &MultiProgress, application: &str) -> Self {
+        Self { bars: bars.clone(), application: application.to_owned(), course: None }
     }
 
     /// Shows this reading, to be called a few times a second.
@@ -88,8 +94,8 @@ impl Restoring {
             }
             return;
         }
-        let application = &self.application;
-        let course = self.course.get_or_insert_with(|| Course::begin(application));
+        let (bars, application) = (&self.bars, &self.application);
+        let course = self.course.get_or_insert_with(|| Course::begin(bars, application));
         let permille = sum.permille();
         course.bar.set_position(permille);
         let left = left_in_words(restores);
@@ -104,10 +110,10 @@ impl Restoring {
 }
 
 impl Course {
-    fn begin(application: &str) -> Self {
+    fn begin(bars: &MultiProgress, application: &str) -> Self {
         let style = ProgressStyle::with_template("{prefix} {bar:30} {percent:>3} %, {msg}")
             .expect("the template is fixed, and right");
-        let bar = bars().add(ProgressBar::new(1000)).with_style(style).with_prefix(format!("restoring {application}"));
+        let bar = bars.add(ProgressBar::new(1000)).with_style(style).with_prefix(format!("restoring {application}"));
         Self { said: Instant::now(), bar }
     }
 }
@@ -121,46 +127,4 @@ impl Drop for Restoring {
 }
 
 #[cfg(test)]
-mod tests {
-    use beacon_core::task::TaskId;
-
-    use super::*;
-
-    fn restore(phase: RestorePhase, done: u64, total: u64) -> RestoreProgress {
-        let elapsed = Duration::from_secs(10);
-        RestoreProgress { task: TaskId::Keyed(0), phase, done, total, found: 0, elapsed }
-    }
-
-    #[test]
-    fn files_and_changelogs_are_told_in_their_own_units_and_come_to_one_bar() {
-        let sum = Sum::of(&[
-            restore(RestorePhase::Files, 1 << 20, 4 << 20),
-            restore(RestorePhase::Files, 0, 0),
-            restore(RestorePhase::Changelog, 1500, 20_000),
-        ]);
-        assert_eq!(sum.text(), "3 tasks, files 1.00 MiB of 4.00 MiB, changelog 1,500 of 20,000");
-        assert!((180..220).contains(&sum.permille()), "{}", sum.permille());
-    }
-
-    #[test]
-    fn nothing_known_is_nothing_done_and_all_done_is_all() {
-        assert_eq!(Sum::of(&[restore(RestorePhase::Files, 0, 0)]).permille(), 0);
-        assert_eq!(Sum::of(&[restore(RestorePhase::Changelog, 7, 7)]).permille(), 1000);
-        assert_eq!(Sum::of(&[restore(RestorePhase::Files, u64::MAX, u64::MAX)]).permille(), 1000);
-    }
-
-    #[test]
-    fn what_is_left_is_told_as_soon_as_there_is_a_pace() {
-        assert_eq!(left_in_words(&[restore(RestorePhase::Files, 250, 1000)]), "30 seconds");
-        assert_eq!(left_in_words(&[restore(RestorePhase::Files, 0, 1000)]), "not known yet");
-    }
-
-    #[test]
-    fn a_bar_ends_with_its_restores() {
-        let mut restoring = Restoring::new("a");
-        restoring.show(&[restore(RestorePhase::Files, 1, 2)]);
-        assert!(restoring.course.is_some());
-        restoring.show(&[]);
-        assert!(restoring.course.is_none());
-    }
-}
+mod tests;
