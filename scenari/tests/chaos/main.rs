@@ -3,7 +3,7 @@
 //!
 //! The invariant after each round: every input record counted exactly once per key and in order, every timer fired
 //! exactly once or cancelled, the state that a new worker would restore equal to that of a calm run, and no worker ended by
-//! itself.
+//! itself. In half of the rounds the workers are dynamic members, and in half of them worker B keeps standby copies.
 //!
 //! `BEACON_CHAOS_ROUNDS` says how many rounds (default 10), `BEACON_CHAOS_SEED` which run. A failure names the seed of
 //! its round: `BEACON_CHAOS_ROUND_SEED` does that plan again, as exactly as clocks, kernels and brokers allow.
@@ -21,8 +21,8 @@ use anyhow::{Context, Result};
 use beacon_core::log::Log;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 
-use job::{Auditor, Job, WORDS, Words};
-use plan::{Act, Worker, plan, seed_of_round};
+use job::{Auditor, Job, PARTITIONS, WORDS, Words};
+use plan::{plan, seed_of_round, settings};
 use stage::Stage;
 
 /// All outputs of a round must be there so long after its last step: sessions, transactions and a restart's reads of
@@ -47,20 +47,18 @@ fn every_record_counts_once_whatever_fails() {
     let only = number("BEACON_CHAOS_ROUND_SEED");
     println!("chaos: {rounds} rounds of run {run:#x}");
     let job = Job { prefix: "c".into() };
-    let mut stage = Stage::set(&job, &[]).expect("a stage");
+    let mut stage = Stage::set(&job).expect("a stage");
     let log: Arc<dyn Log> = KafkaLog::connect(KafkaConfig::new(stage.kafka.bootstrap())).expect("the broker answers");
     job.make_topics(log.as_ref()).expect("topics");
     let storage = stage.storage().expect("a valid address");
     let mut auditor = Auditor::new(Arc::clone(&log), storage, &job).expect("a reader");
-    for who in [Worker::A, Worker::B] {
-        stage.act(Act::Start(who)).expect("it starts");
-    }
     for round in 0..rounds {
         let seed = only.unwrap_or_else(|| seed_of_round(run, round));
         let words = Words::new(&job, round, WORDS);
-        let steps = plan(seed);
+        let (steps, [a, b]) = (plan(seed), settings(seed, PARTITIONS));
         let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
-        println!("round {round}, seed {seed:#x}: {}", told.join(", "));
+        println!("round {round}, seed {seed:#x}: {b} at worker B; {}", told.join(", "));
+        stage.set_workers(log.as_ref(), &job.application(), [a, b]).expect("the workers of this round");
         let started = Instant::now();
         if let Err(error) = act_out(&mut stage, &log, &words, &steps, &mut auditor) {
             panic!("round {round}: {error:#}\nagain: make chaos ROUND_SEED={seed:#x}");
@@ -72,12 +70,15 @@ fn every_record_counts_once_whatever_fails() {
             started.elapsed()
         );
     }
+    let restored = stage.begin_anew().expect("workers with empty disks");
     stage.close().expect("the workers end in good order");
     auditor.check_end().expect("nothing comes late");
+    println!("chaos: workers restored {restored} tasks and copies from checkpoints");
     let starts = auditor.changelog_starts().expect("the broker answers");
     println!("chaos: the changelog was trimmed to {starts:?} by checkpoints");
     // The first checkpoints are in the first rounds, and the third one trims.
     assert!(rounds < 3 || starts.iter().all(|start| *start > 0), "restores never needed a checkpoint: {starts:?}");
+    assert!(rounds < 3 || restored >= PARTITIONS as usize, "only {restored} restores from checkpoints");
 }
 
 fn act_out(

@@ -1,4 +1,4 @@
-//! What goes wrong in a round, and when: a pure function of the round's seed.
+//! What goes wrong in a round, when, and how its workers are set: pure functions of the round's seed.
 //!
 //! Incidents overlap, a frozen worker while the broker dies, but no part is hit again before it is whole.
 //! Invariant: every plan mends what it breaks, so that its last step leaves all parts running.
@@ -90,6 +90,31 @@ pub fn seed_of_round(run: u64, round: u64) -> u64 {
     Dice::new(run ^ round.wrapping_mul(0xd1b5_4a32_d192_ed03)).next()
 }
 
+/// How a worker takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Setting {
+    /// It is no member that its group knows by name.
+    pub dynamic: bool,
+    /// Tasks of the other that it keeps copies of.
+    pub standbys: u32,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let membership = if self.dynamic { "dynamic" } else { "static" };
+        write!(f, "{membership} members, {} standby copies", self.standbys)
+    }
+}
+
+/// How worker A and worker B are set in a round: both are dynamic members in half of them, and independently of that worker
+/// B keeps copies of all that is not its own in half of them.
+pub fn settings(seed: u64, tasks: u32) -> [Setting; 2] {
+    // Not the numbers of the plan, which stays what it was.
+    let drawn = Dice::new(!seed).next();
+    let a = Setting { dynamic: drawn & 1 == 1, standbys: 0 };
+    [a, Setting { standbys: if drawn & 2 == 2 { tasks } else { 0 }, ..a }]
+}
+
 /// Two to four incidents within five seconds, with their mending.
 pub fn plan(seed: u64) -> Vec<Step> {
     let mut dice = Dice::new(seed);
@@ -146,6 +171,7 @@ mod tests {
         for seed in 0..200 {
             assert_eq!(plan(seed), plan(seed));
         }
+        assert_eq!(settings(7, 4), settings(7, 4));
         assert_eq!(seed_of_round(1, 2), seed_of_round(1, 2));
         assert_ne!(seed_of_round(1, 2), seed_of_round(1, 3));
     }
@@ -187,6 +213,14 @@ mod tests {
             }
             assert!(broken.is_empty(), "seed {seed}: {broken:?}");
         }
+    }
+
+    #[test]
+    fn each_way_to_take_part_has_a_quarter_of_the_rounds() {
+        let mut rounds: HashMap<[Setting; 2], u32> = HashMap::new();
+        (0..400).for_each(|round| *rounds.entry(settings(seed_of_round(1, round), 4)).or_default() += 1);
+        assert_eq!(rounds.len(), 4, "{rounds:?}");
+        assert!(rounds.values().all(|count| (70..130).contains(count)), "{rounds:?}");
     }
 
     #[test]

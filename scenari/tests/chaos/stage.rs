@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use beacon_core::checkpoint::ObjectStore;
 use beacon_core::checkpoint::storage::open_with;
+use beacon_core::log::Log;
 use scenari::kafka::Kafka;
 use scenari::process::{Launch, Process};
 use scenari::proxy::{Proxy, Weather};
@@ -16,10 +17,13 @@ use scenari::s3::{BUCKET, S3};
 use scenari::wait::try_until;
 
 use crate::job::Job;
-use crate::plan::{Act, Worker};
+use crate::plan::{Act, Setting, Worker};
 use crate::worker;
 
 const SIGTERM: i32 = 15;
+
+/// Both of them.
+pub const WORKERS: [Worker; 2] = [Worker::A, Worker::B];
 
 /// How long a worker may take to end in good order, with a broker that has just come back.
 const ENDS_WITHIN: Duration = Duration::from_secs(40);
@@ -38,28 +42,31 @@ pub struct Stage {
     s3: S3,
     way_to_s3: Proxy,
     launches: HashMap<Worker, Launch>,
+    settings: HashMap<Worker, Setting>,
     running: HashMap<Worker, Process>,
+    /// Tasks that workers which have ended brought up from a checkpoint, copies included.
+    restored: usize,
     // Dropped after the processes: a failed round shows what they wrote there.
     directory: tempfile::TempDir,
 }
 
 impl Stage {
     /// Starts the broker; workers are started by [`Act::Start`].
-    pub fn set(job: &Job, settings: &[(&str, &str)]) -> Result<Self> {
+    pub fn set(job: &Job) -> Result<Self> {
         let kafka = Kafka::own();
         let s3 = S3::start();
         let way_to_s3 = Proxy::start(s3.port());
         let storage = url(way_to_s3.port());
         let directory = tempfile::Builder::new().prefix("beacon-chaos-").tempdir().context("a temporary directory")?;
-        let launches = [Worker::A, Worker::B]
+        let launches = WORKERS
             .into_iter()
             .map(|who| {
                 let state = Self::state_of(directory.path().into(), who);
-                let launch = worker::launch(kafka.bootstrap(), &storage, job, who, &state, directory.path())?;
-                Ok((who, settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value))))
+                Ok((who, worker::launch(kafka.bootstrap(), &storage, job, who, &state, directory.path())?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { kafka, s3, way_to_s3, directory, launches, running: HashMap::new() })
+        let (settings, running) = (HashMap::new(), HashMap::new());
+        Ok(Self { kafka, s3, way_to_s3, directory, launches, settings, running, restored: 0 })
     }
 
     /// The checkpoints, whatever the weather is between them and the workers.
@@ -74,12 +81,16 @@ impl Stage {
     /// Does one thing.
     pub fn act(&mut self, act: Act) -> Result<()> {
         match act {
-            Act::Start(who) => drop(self.running.insert(who, self.launches[&who].start()?)),
+            Act::Start(who) => {
+                let setting = self.settings.get(&who).copied().unwrap_or_default();
+                let process = worker::set(self.launches[&who].clone(), setting).start()?;
+                self.running.insert(who, process);
+            }
             Act::Kill(who) => {
                 self.alive(who)?;
-                // Dropped after the kill; its output is of no interest.
-                self.process(who)?.kill9();
-                self.running.remove(&who);
+                let mut process = self.running.remove(&who).context("it was running")?;
+                process.kill9();
+                self.restored += restored(&process);
             }
             Act::Empty(who) => {
                 let state = Self::state_of(self.directory.path().into(), who);
@@ -95,6 +106,7 @@ impl Stage {
                 // One that has just been started, or waits for a broker, cannot be asked yet.
                 let too_early = !listened && status.signal() == Some(SIGTERM);
                 ensure!(status.success() || too_early, "worker {who:?} ended with {status}\n{}", process.tail());
+                self.restored += restored(&process);
             }
             Act::Freeze(who) => self.process(who)?.freeze(),
             Act::Thaw(who) => self.process(who)?.thaw(),
@@ -130,13 +142,74 @@ impl Stage {
         .map_err(|message| anyhow::anyhow!("{message}\n{}", process.tail()))
     }
 
+    /// Waits until the two workers have warm copies of this many tasks between them.
+    pub fn wait_until_copied(&mut self, tasks: u32) -> Result<()> {
+        let running = &self.running;
+        let copies = |process: &Process| {
+            let said = process.output().lines().rev().find_map(|line| line.strip_prefix(worker::COPIES)?.parse().ok());
+            said.unwrap_or(0)
+        };
+        try_until(&format!("copies of {tasks} tasks"), WORKS_WITHIN, || {
+            let found: u32 = running.values().map(copies).sum();
+            if found >= tasks { Ok(()) } else { Err(format!("there are {found}")) }
+        })
+        .map_err(|message| anyhow::anyhow!(message))
+    }
+
+    /// Sets workers A and B like this from now on: who is set otherwise is restarted, who does not run is started.
+    pub fn set_workers(&mut self, log: &dyn Log, group: &str, settings: [Setting; 2]) -> Result<()> {
+        let wanted: HashMap<_, _> = WORKERS.into_iter().zip(settings).collect();
+        // One group takes all its members in one way: the old ones must be gone, the ghosts of those it knows by name, too.
+        let another_way =
+            WORKERS.iter().any(|who| self.settings.get(who).is_some_and(|old| old.dynamic != wanted[who].dynamic));
+        for who in WORKERS {
+            if self.running.contains_key(&who) && (another_way || self.settings.get(&who) != wanted.get(&who)) {
+                self.act(Act::Stop(who))?;
+            }
+        }
+        if another_way {
+            try_until("the group to be empty", WORKS_WITHIN, || match log.members(group) {
+                Ok(members) if members.is_empty() => Ok(()),
+                Ok(members) => Err(format!("{members:?} are in it")),
+                Err(error) => Err(error.to_string()),
+            })
+            .map_err(|message| anyhow::anyhow!(message))?;
+        }
+        self.settings = wanted;
+        for who in WORKERS {
+            if !self.running.contains_key(&who) {
+                self.act(Act::Start(who))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes both workers' disks from them, so that all there is comes back from where it was kept; how many tasks workers
+    /// restored from checkpoints, before and now.
+    pub fn begin_anew(&mut self) -> Result<usize> {
+        for who in WORKERS {
+            self.act(Act::Kill(who))?;
+            self.act(Act::Empty(who))?;
+        }
+        for who in WORKERS {
+            self.act(Act::Start(who))?;
+        }
+        WORKERS.into_iter().try_for_each(|who| self.wait_until_working(who))?;
+        Ok(self.restored + self.running.values().map(restored).sum::<usize>())
+    }
+
     /// No worker may have ended by itself.
     pub fn all_alive(&mut self) -> Result<()> {
-        [Worker::A, Worker::B].into_iter().try_for_each(|who| self.alive(who))
+        WORKERS.into_iter().try_for_each(|who| self.alive(who))
     }
 
     /// Stops both workers in good order.
     pub fn close(&mut self) -> Result<()> {
-        [Worker::A, Worker::B].into_iter().try_for_each(|who| self.act(Act::Stop(who)))
+        WORKERS.into_iter().try_for_each(|who| self.act(Act::Stop(who)))
     }
+}
+
+/// How often a worker has begun from a checkpoint.
+fn restored(process: &Process) -> usize {
+    process.output().matches(worker::FROM_A_CHECKPOINT).count()
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
-use beacon_core::runtime::{App, AppStatus, StateLocation};
+use beacon_core::runtime::{App, AppStatus, Membership, StateLocation};
 use scenari::process::Launch;
 use scenari::s3::S3;
 
 use crate::job::Job;
-use crate::plan::{SESSION, Worker};
+use crate::plan::{SESSION, Setting, Worker};
 
 /// What a worker says when it can be asked to stop; before, SIGTERM ends it as it does any process.
 pub const LISTENING: &str = "listens to signals";
@@ -21,12 +21,20 @@ pub const LISTENING: &str = "listens to signals";
 /// What a worker says when it has tasks and all of them run.
 pub const WORKING: &str = "all tasks run";
 
+/// What it says before the number of its warm standby copies, whenever that has changed.
+pub const COPIES: &str = "standby copies: ";
+
+/// What the engine says when a task's files come from a checkpoint.
+pub const FROM_A_CHECKPOINT: &str = "restoring from a checkpoint";
+
 const BOOTSTRAP: &str = "CHAOS_BOOTSTRAP";
 const PREFIX: &str = "CHAOS_PREFIX";
 const INSTANCE: &str = "CHAOS_INSTANCE";
 const STATE: &str = "CHAOS_STATE";
 const STORAGE: &str = "CHAOS_STORAGE";
 const THREADS: &str = "CHAOS_THREADS";
+const DYNAMIC: &str = "CHAOS_DYNAMIC";
+const STANDBYS: &str = "CHAOS_STANDBYS";
 
 /// How to start a worker. Worker B has two threads: what moves between threads of one process moves, too.
 pub fn launch(bootstrap: &str, storage: &str, job: &Job, who: Worker, state: &Path, logs: &Path) -> Result<Launch> {
@@ -43,6 +51,11 @@ pub fn launch(bootstrap: &str, storage: &str, job: &Job, who: Worker, state: &Pa
         .env(INSTANCE, name)
         .env(STATE, state)
         .env(THREADS, threads))
+}
+
+/// The same worker, set like this.
+pub fn set(launch: Launch, setting: Setting) -> Launch {
+    launch.env(DYNAMIC, setting.dynamic.to_string()).env(STANDBYS, setting.standbys.to_string())
 }
 
 /// The login, and so little patience that an outage is met by the engine and not hidden inside of one call.
@@ -67,6 +80,9 @@ fn works_until_told() {
     let mut config = job.config(storage);
     config.instance = variable(INSTANCE);
     config.threads = variable(THREADS).parse().expect("a number");
+    let dynamic: bool = variable(DYNAMIC).parse().expect("true or false");
+    config.membership = if dynamic { Membership::Dynamic } else { Membership::Static };
+    config.standbys = variable(STANDBYS).parse().expect("a number");
     config.state = StateLocation::Directory(variable(STATE).into());
     config.session_timeout = SESSION;
     config.transaction_timeout = SESSION;
@@ -77,12 +93,16 @@ fn works_until_told() {
         let kind = tokio::signal::unix::SignalKind::terminate();
         let mut told = tokio::signal::unix::signal(kind).expect("signals can be handled");
         println!("{LISTENING}");
-        let mut working = false;
+        let (mut working, mut copies) = (false, 0);
         while app.status() != AppStatus::Stopped {
             let stats = app.stats();
             if !working && stats.tasks > 0 && stats.restoring + stats.waiting == 0 {
                 working = true;
                 println!("{WORKING}");
+            }
+            if stats.standbys != copies {
+                copies = stats.standbys;
+                println!("{COPIES}{copies}");
             }
             let _ = tokio::time::timeout(Duration::from_millis(50), told.recv()).await.inspect(|_| app.request_stop());
         }
