@@ -131,7 +131,8 @@ pub struct InstanceFlags {
     /// With others of its kind.
     #[command(flatten)]
     pub together: TogetherFlags,
-    /// Stream threads.
+    /// Stream threads, each a member of the group with transactions of its own. More are worth it when one core is not
+    /// enough: when the lag grows while this process uses all of one.
     #[arg(long = "threads", value_name = "COUNT", default_value_t = 1)]
     pub threads: u32,
     /// Longest time from a record to its commit, in milliseconds.

@@ -42,7 +42,9 @@ pub struct AppConfig {
     /// Partition count of the application: of its internal topics, its changelog, and every input that keeps its key.
     /// More: more parallelism and more files. A power of two can be doubled later without reprocessing.
     pub partitions: u32,
-    /// Stream threads of this process. More than cores gains nothing.
+    /// Stream threads of this process, each a member of the group with transactions of its own. More: more of the machine
+    /// is used when one core is not enough for the load; fewer: fewer and larger transactions, which cost the log less.
+    /// More than cores, or than tasks, gains nothing. Default 1 (decision 0055).
     pub threads: u32,
     /// This process among those of the application: unique, and the same after a restart. It makes up the
     /// transactional ids and the static membership, so two processes with one ordinal fence each other.
