@@ -14,8 +14,8 @@ use crate::plan::{Act, Setting, Worker};
 use crate::stage::{Stage, WORKERS};
 
 /// What comes while one worker is restarted: enough that each task has an output every twenty milliseconds or so.
-const WORDS: u64 = 160;
-const SPAN: Duration = Duration::from_secs(8);
+const WORDS: u64 = 120;
+const SPAN: Duration = Duration::from_secs(6);
 /// The restart begins this long after the first of it.
 const CALM_BEFORE: Duration = Duration::from_secs(1);
 /// What is seen is told in docs/rolling-restart.md; a busy machine may take its time.
