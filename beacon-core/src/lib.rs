@@ -80,10 +80,52 @@
 //! 5. `05_join` — **several inputs.** A [`topology::Table`] is joined; two streams are connected into one operator
 //!    ([`operator::ConnectedProcess`]); what every task must know is broadcast ([`operator::BroadcastProcess`]). The
 //!    world outside is asked by calls whose answers are records ([`topology::Replies`]).
-//! 6. `06_restore` — **losing things.** State on disk is a copy of a changelog. What an operator cannot take is a dead
-//!    letter, a retry or a stop: [`operator::OpError`].
+//! 6. `06_restore` — **losing things.** State on disk is a copy of a changelog. With [`runtime::AppConfig::checkpoints`] it
+//!    is also kept in object storage or a folder, and a lost disk costs a download and a tail instead of the whole
+//!    changelog, which is trimmed. What an operator cannot take is a dead letter, a retry or a stop:
+//!    [`operator::OpError`].
 //! 7. `07_simulate` — **testing.** [`testing::TestDriver`] runs a job in virtual time, record by record;
 //!    [`testing::simulation`] runs several processes of it through every mishap that a seed chooses.
+//!
+//! # Operating it
+//!
+//! The engine has no command line and listens nowhere: what a job offers to who runs it is its program's choice, made of
+//! these.
+//!
+//! * **Several processes** share the work by starting with the same application, each with an
+//!   [`instance`](runtime::AppConfig::instance) name of its own. [`runtime::Membership`] says whether tasks wait for a
+//!   process that will be back or go to the others at once, and [`standbys`](runtime::AppConfig::standbys) keeps copies
+//!   warm for that.
+//! * **Metrics**, with names and meanings in [`metrics::catalogue`]: [`runtime::App::watch`] reads them at any time,
+//!   [`metrics::render`] writes them for Prometheus.
+//! * **Restores** under way are told by [`runtime::App::restores`], and how long they will take by
+//!   [`runtime::time_left`]; [`runtime::App::stats`] says how many tasks run.
+//! * **Tools** are functions over a log and a topology, see [`tools`]: [`tools::lag`](tools::lag()); [`tools::holders`], who keeps readers
+//!   from the end; [`tools::checkpoints`] to list, verify and try them; [`tools::reset`](tools::reset()) and
+//!   [`tools::rescale`](tools::rescale()), whose plans can be shown first and which refuse an application that is at
+//!   work.
+//!
+//! ```
+//! use beacon_core::log::{Log, LogError};
+//! use beacon_core::metrics::{Dialect, render};
+//! use beacon_core::runtime::{App, time_left};
+//!
+//! /// What a scraper is answered. Lag is asked of the log, so this waits for it.
+//! fn scraped(app: &App, log: &dyn Log) -> Result<String, LogError> {
+//!     let watch = app.watch();
+//!     let mut samples = watch.samples();
+//!     samples.extend(watch.lag(log)?);
+//!     Ok(render(&samples, Dialect::OpenMetrics))
+//! }
+//!
+//! /// What somebody at a terminal sees while state comes back.
+//! fn shown(app: &App) -> String {
+//!     let restores = app.restores();
+//!     let each = restores.iter().map(|r| format!("{}: {:?} {} of {}", r.task, r.phase, r.done, r.total));
+//!     let left = time_left(&restores).map_or("not known yet".to_owned(), |left| format!("{} s", left.as_secs()));
+//!     format!("{}, time left: {left}", each.collect::<Vec<_>>().join(", "))
+//! }
+//! ```
 //!
 //! # Promises
 //!
@@ -99,6 +141,10 @@
 //! * Processes share the work, and one that was away loses its tasks without harm
 //!   (`tests/embedded/rebalance.rs: two_instances_share_the_work_while_one_comes_and_goes`,
 //!   `tests/embedded/rebalance.rs: an_instance_that_was_silent_too_long_loses_its_tasks_and_goes_on`).
+//! * Tasks that stay through a rebalance are not opened again, under either protocol of Kafka's groups
+//!   (`tests/runtime_kafka.rs: two_instances_share_the_work_while_one_comes_and_goes`); a broker without the newer one is
+//!   fallen back for
+//!   (`../scenari/tests/harness/older_broker.rs: an_application_that_prefers_kip_848_falls_back_to_the_classic_protocol`).
 //! * A member that froze cannot commit any more once its partition moved
 //!   (`tests/kafka/children.rs: a_frozen_member_whose_partition_moved_is_refused_kip_848`).
 //! * A timer fires once, also over a restart (`tests/test_driver.rs: restored_timer_fires_once`); overdue ones wait for
@@ -148,6 +194,21 @@
 //!   (`tests/embedded/checkpoints.rs: kill_9_in_uploads_and_restores_leaves_state_exact`); without any that bridges the gap
 //!   it is refused, with the way out
 //!   (`tests/embedded/checkpoints.rs: a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out`).
+//! * A changelog is trimmed only as far as enough valid checkpoints reach back
+//!   (`src/checkpoint/tests.rs: the_changelog_is_trimmed_only_when_as_many_as_are_kept_are_valid`), and what a kept one
+//!   lists is never cleaned up
+//!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`).
+//! * State on a disk that is damaged is told from state that is good, and comes back
+//!   (`tests/embedded/damage.rs: damaged_state_is_restored_from_the_changelog`,
+//!   `tests/embedded/damage.rs: damaged_state_is_restored_from_a_checkpoint_when_the_changelog_was_trimmed`), also when a
+//!   running job meets the damage
+//!   (`tests/embedded/damage.rs: damage_that_a_running_job_meets_is_restored_and_nothing_is_lost_or_done_twice`).
+//! * A restore brings several files at a time
+//!   (`tests/embedded/restores.rs: files_of_a_checkpoint_are_downloaded_several_at_a_time`) and goes on after a crash with
+//!   what is missing (`tests/embedded/restores.rs: a_restore_that_was_given_up_goes_on_with_what_is_missing`). It waits for
+//!   storage that is away (`tests/embedded/storage_trouble.rs: a_restore_waits_for_storage_when_the_changelog_was_trimmed`)
+//!   unless the changelog has everything
+//!   (`tests/embedded/storage_trouble.rs: a_restore_reads_the_changelog_when_that_is_whole_and_storage_stays_away`).
 //! * While one task restores, the others go on
 //!   (`tests/embedded/checkpoints.rs: one_task_restores_while_the_others_work`).
 //! * Object storage that fails or is away costs no commit
@@ -169,8 +230,21 @@
 //!   (`src/testing/simulation/planted_tests.rs: a_timer_commit_without_offsets_is_found` and its neighbours).
 //! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`), an answer tells
 //!   which offsets it reflects (`src/view/tests.rs: reads_see_what_was_waited_for_with_its_offsets`), and its observer hears
-//!   each change before anybody who waits (`src/view/tests.rs: the_observer_hears_every_change_before_anybody_who_waits`); over
-//!   each of the three logs it is held to that by the claims in `tests/log_contract/views.rs`.
+//!   each change before anybody who waits (`src/view/tests.rs: the_observer_hears_every_change_before_anybody_who_waits`), over
+//!   each of the three logs
+//!   (`tests/log_contract/views.rs: a_view_reflects_commits_to_the_offset_and_tells_each_change_once`). Whoever waits for an
+//!   offset goes on when it is there (`src/view/progress.rs: a_waiting_thread_goes_on_when_its_offset_is_done_and_not_before`).
+//! * A topology describes itself as a stable text (`tests/describe.rs: a_topology_as_text`) and as drawings
+//!   (`tests/describe.rs: a_topology_as_mermaid`, `tests/describe.rs: a_topology_as_graphviz`).
+//! * Tools tell lag and who holds readers back
+//!   (`tests/runtime_kafka.rs: what_an_open_transaction_holds_back_is_lag_and_no_stable_lag`,
+//!   `tests/kafka/stable.rs: an_open_transaction_is_named_until_it_is_over`), list, verify and try checkpoints
+//!   (`../scenari/tests/incidents/checkpoint_tools.rs: checkpoints_are_listed_verified_and_tried_and_a_reset_worker_knows_the_plan`),
+//!   and have an application begin again
+//!   (`tests/embedded/rescale.rs: a_reset_application_begins_again_on_every_machine`).
+//! * A running job tells every metric with its value (`tests/embedded/metrics.rs: every_metric_is_told_with_its_value`), lag
+//!   that grows (`tests/embedded/metrics.rs: lag_grows_while_an_operator_stands_still`) and what is left of a restore
+//!   (`tests/embedded/metrics.rs: a_restore_tells_what_is_left_and_how_long_it_takes`).
 //! * What is measured is what is documented (`src/metrics/exposition.rs: the_documented_table_is_the_catalogue`), under names as
 //!   Prometheus asks for them (`src/metrics/exposition.rs: names_have_the_endings_that_prometheus_asks_for`).
 //! * The pure core asks no clock and waits for nothing

@@ -1,10 +1,12 @@
-//! Every promise in the crate's documentation names the test that holds it, and that test is there.
+//! Every promise in the crate's documentation names the test that holds it, and that test is there. So are the tests that
+//! modules name for their invariants.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The crate's documentation, line by line.
-fn documentation() -> Vec<&'static str> {
-    include_str!("../src/lib.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim).collect()
+fn documentation(source: &str) -> Vec<&str> {
+    source.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim).collect()
 }
 
 /// The list under "Promises", one text for each.
@@ -27,17 +29,20 @@ fn tests_named(text: &str) -> Vec<(&str, &str)> {
     text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs: ")).collect()
 }
 
-/// Whether the file has a test of this name, written out or made by a macro for several logs.
-fn has_test(source: &str, name: &str) -> bool {
+/// Whether the file has a test of this name, written out or made by a macro for several logs; what is beside it has the
+/// macros of several files.
+fn has_test(source: &str, beside: &str, name: &str) -> bool {
     let function = format!("fn {name}(");
     let lines: Vec<_> = source.lines().map(str::trim).collect();
-    lines.iter().enumerate().any(|(at, line)| {
+    let written_out = lines.iter().enumerate().any(|(at, line)| {
         let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
         line.starts_with(&function)
             && (attributes.clone().any(|line| *line == "#[test]") || in_proptest(&lines[..at]))
             // What does not run holds nothing.
             && !attributes.clone().any(|line| line.starts_with("#[ignore"))
-    })
+    });
+    let made = || lines.iter().any(|line| line.trim_start_matches("pub ").starts_with(&function));
+    written_out || (made() && (in_macro(source, name) || in_macro(beside, name)))
 }
 
 /// Whether the nearest block that is open here is one of property tests.
@@ -49,11 +54,79 @@ fn in_proptest(before: &[&str]) -> bool {
         .is_some_and(|line| *line == "proptest! {")
 }
 
+/// Whether a list given to a macro, or written in one, has the name: at the outermost level of a file, where macros make
+/// tests.
+fn in_macro(source: &str, name: &str) -> bool {
+    let mut inside = false;
+    source.lines().any(|line| {
+        let code = line.split("//").next().unwrap_or_default();
+        let path = code.split_once("!(").map_or("", |(path, _)| path);
+        let is_path = |path: &str| {
+            !path.is_empty() && path.chars().all(|letter| letter.is_alphanumeric() || "_:".contains(letter))
+        };
+        let begins = code.starts_with("macro_rules! ") || is_path(path);
+        inside |= begins;
+        let found =
+            inside && code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name);
+        if code.starts_with(['}', ')']) || (begins && code.ends_with(");")) {
+            inside = false;
+        }
+        found
+    })
+}
+
+/// Whether a file below `src` or `tests` is part of something that is compiled: a program of its own, or a module of what
+/// is beside it.
+fn is_compiled(file: &Path) -> bool {
+    let (Some(stem), Some(folder)) = (file.file_stem().and_then(|stem| stem.to_str()), file.parent()) else {
+        return false;
+    };
+    if folder.ends_with("tests") || stem == "main" || stem == "lib" {
+        return true;
+    }
+    let declaration = format!("mod {stem};");
+    let path = format!("/{stem}.rs\"]");
+    let declares = |path_of: PathBuf| {
+        let source = fs::read_to_string(path_of).unwrap_or_default();
+        let plain =
+            |line: &str| line.trim().trim_start_matches("pub ").trim_start_matches("pub(crate) ") == declaration;
+        source.lines().any(|line| plain(line) || (line.starts_with("#[path = ") && line.ends_with(&path)))
+    };
+    let folders = [Some(folder), folder.parent()].into_iter().flatten();
+    let beside =
+        folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()));
+    beside.filter(|path| path.extension().is_some_and(|end| end == "rs")).any(declares)
+}
+
+/// What is wrong with a test that is named, if anything.
+fn fault(root: &Path, file: &str, name: &str) -> Option<String> {
+    let path = root.join(format!("{file}.rs"));
+    let beside = path.parent().map(|folder| fs::read_to_string(folder.join("mod.rs")).unwrap_or_default());
+    match fs::read_to_string(&path) {
+        Err(error) => Some(format!("{file}.rs: {error}")),
+        Ok(_) if !is_compiled(&path) => Some(format!("{file}.rs is part of no program")),
+        Ok(source) if has_test(&source, &beside.unwrap_or_default(), name) => None,
+        Ok(_) => Some(format!("{file}.rs has no test {name}")),
+    }
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of the crate").map(|entry| entry.expect("readable").path()) {
+        match entry.is_dir() {
+            true => found.extend(sources(&entry)),
+            false => found.extend((entry.extension().is_some_and(|end| end == "rs")).then_some(entry)),
+        }
+    }
+    found
+}
+
 #[test]
 fn each_promise_of_the_documentation_names_a_test_that_exists() {
-    let lines = documentation();
+    let lines = documentation(include_str!("../src/lib.rs"));
     let promises = promises(&lines);
-    assert!(promises.len() >= 15, "the list of promises is found: {promises:?}");
+    assert!(promises.len() >= 30, "the list of promises is found: {}", promises.len());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
     for promise in &promises {
@@ -61,23 +134,57 @@ fn each_promise_of_the_documentation_names_a_test_that_exists() {
         if named.is_empty() {
             wrong.push(format!("names no test: {promise}"));
         }
-        for (file, name) in named {
-            match std::fs::read_to_string(root.join(format!("{file}.rs"))) {
-                Ok(source) if has_test(&source, name) => {}
-                Ok(_) => wrong.push(format!("{file}.rs has no test {name}")),
-                Err(error) => wrong.push(format!("{file}.rs: {error}")),
-            }
-        }
+        wrong.extend(named.into_iter().filter_map(|(file, name)| fault(root, file, name)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_invariant_that_is_said_to_be_tested_names_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut wrong, mut named) = (Vec::new(), 0);
+    for path in sources(&root.join("src")).into_iter().filter(|path| !path.ends_with("src/lib.rs")) {
+        let source = fs::read_to_string(&path).expect("text");
+        let text = documentation(&source).join(" ");
+        let tests = tests_named(&text);
+        named += tests.len();
+        let said = ["under a test", "checked by one contract", "checked by the tests"];
+        if tests.is_empty() && said.iter().any(|words| text.contains(words)) {
+            wrong.push(format!("{} names no test", path.display()));
+        }
+        let fault = |(file, name)| Some(format!("{}: {}", path.display(), fault(root, file, name)?));
+        wrong.extend(tests.into_iter().filter_map(fault));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named >= 12, "the invariants are found: {named}");
 }
 
 #[test]
 fn a_test_that_is_gone_is_noticed() {
     assert_eq!(tests_named("Yes (`tests/a.rs: b`, `src/c.rs: d`) and `code`."), [("tests/a", "b"), ("src/c", "d")]);
     let source = "#[test]\nfn holds() {}\nfn helper() {}\n#[test]\n#[ignore = \"slow\"]\nfn ignored() {}\nproptest! {\n#[test]\nfn property(x: u8) {}\n}\n";
-    assert!(has_test(source, "holds") && has_test(source, "property"));
-    assert!(!has_test(source, "helper") && !has_test(source, "hold") && !has_test(source, "ignored"));
+    let has = |name| has_test(source, "", name);
+    assert!(has("holds") && has("property"));
+    assert!(!has("helper") && !has("hold") && !has("ignored"));
     let lines = ["# Promises", "", "* One", "goes on.", "* Two.", "", "# Next", "* Three"];
     assert_eq!(promises(&lines), ["One goes on.", "Two."]);
+}
+
+#[test]
+fn tests_that_a_macro_makes_are_found_in_its_list_and_nowhere_else() {
+    let source = "crate::on_both_logs!(first);\ntwice!(\n    second,\n    // third,\n);\nfn first(on: On) {}\n\
+                  pub fn second() {}\nfn third() {}\nfn fourth() {\n    check!(fourth);\n}\n";
+    let has = |beside, name| has_test(source, beside, name);
+    assert!(has("", "first") && has("", "second"));
+    assert!(!has("", "third") && !has("", "fourth") && !has("", "twice"));
+    // A list of several files; a name in it is no test where there is no such function.
+    let beside = "macro_rules! claims {\n    () => {\n        area: third;\n        area: fifth;\n    };\n}\n";
+    assert!(has(beside, "third") && !has(beside, "fifth"));
+}
+
+#[test]
+fn a_file_that_no_program_has_is_noticed() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    assert!(is_compiled(&tests.join("promises.rs")) && is_compiled(&tests.join("log_contract/records.rs")));
+    assert!(!is_compiled(&tests.join("log_contract/forgotten.rs")));
 }

@@ -19,6 +19,18 @@ pub const PARTITIONS: u32 = 4;
 /// How long an example waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits until something is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Box<dyn Error>> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return Err(format!("waited {PATIENCE:?} for {what}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
 /// A log and a directory, gone at the end.
 pub struct Place {
     directory: tempfile::TempDir,
@@ -44,10 +56,25 @@ impl Place {
         self.directory.path().join("state")
     }
 
-    /// Runs a job.
-    pub fn start(&self, topology: Topology) -> Result<App, Box<dyn Error>> {
+    /// A folder for checkpoints of it.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.directory.path().join("checkpoints")
+    }
+
+    /// Settings of a job whose state is there.
+    pub fn config(&self) -> AppConfig {
         let mut config = AppConfig::new(PARTITIONS);
         config.state = StateLocation::Directory(self.state());
+        config
+    }
+
+    /// Runs a job.
+    pub fn start(&self, topology: Topology) -> Result<App, Box<dyn Error>> {
+        self.start_with(topology, self.config())
+    }
+
+    /// Runs a job with these settings.
+    pub fn start_with(&self, topology: Topology, config: AppConfig) -> Result<App, Box<dyn Error>> {
         Ok(App::start(self.log.clone(), topology, config)?)
     }
 

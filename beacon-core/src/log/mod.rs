@@ -10,11 +10,17 @@
 //! Invariants every implementation holds, checked by one contract test suite:
 //!
 //! * records of a partition are read in the order of their offsets, offsets only grow (gaps are allowed: Kafka's
-//!   transaction markers take offsets);
+//!   transaction markers take offsets)
+//!   (`tests/log_contract/records.rs: records_of_a_partition_are_read_in_the_order_they_were_appended`);
 //! * a committed transaction is visible as a whole, its offsets included, and survives `kill -9`; an aborted one is
-//!   never visible to a committed read;
+//!   never visible to a committed read
+//!   (`tests/log_contract/transactions.rs: a_commit_writes_many_topics_and_offsets_as_one`,
+//!   `tests/log_contract/transactions.rs: an_aborted_transaction_is_never_visible`,
+//!   `tests/log_contract_embedded/crash.rs: what_was_acknowledged_survives_kill_9_and_transactions_are_whole`);
 //! * after a newer session with the same transactional id exists, or after a partition was taken over by another
-//!   member, no commit of the older owner that carries that partition's offset succeeds.
+//!   member, no commit of the older owner that carries that partition's offset succeeds
+//!   (`tests/log_contract/fencing.rs: a_newer_session_with_the_same_transactional_id_fences_the_older_one`,
+//!   `tests/log_contract/fencing.rs: a_zombie_whose_partition_moved_cannot_commit_it`).
 
 mod batch;
 mod config;

@@ -5,12 +5,16 @@
 //! [`Duration`](std::time::Duration) since a moment the caller chose. What it deliberately does not know: records. It
 //! counts offsets and leaves the bytes to the storage.
 //!
-//! Invariants, checked by the tests beside each file:
+//! Invariants, each under a test:
 //!
 //! * a partition has at most one owner in a group at any time, and becomes somebody else's only after its owner polled
-//!   again, left, was fenced, or stayed silent for its session time-out while others waited;
-//! * no commit is let through for a session that was fenced, or for a partition that is not its own;
-//! * a session in the middle of a commit is neither fenced nor expelled before that commit has ended.
+//!   again, left, was fenced, or stayed silent for its session time-out while others waited
+//!   (`src/log/model/coordinator_tests.rs: a_partition_moves_only_after_its_owner_polled_twice`,
+//!   `src/log/model/coordinator_tests.rs: a_silent_member_is_expelled_only_while_others_wait_for_it`);
+//! * no commit is let through for a session that was fenced, or for a partition that is not its own
+//!   (`src/log/model/coordinator_tests.rs: no_partition_can_be_committed_by_two_and_all_are_owned_in_the_end`);
+//! * a session in the middle of a commit is neither fenced nor expelled before that commit has ended
+//!   (`src/log/model/coordinator_tests.rs: a_committing_member_is_neither_expelled_nor_fenced`).
 
 mod assignment;
 mod coordinator;
