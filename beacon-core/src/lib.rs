@@ -217,6 +217,9 @@
 //!   (`tests/embedded/full_disk.rs: a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing`).
 //! * Memory stays within the limit of the process's control group, however large the state
 //!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`).
+//! * What is read again after a crash is as long as the settings of flushes say, however large the state
+//!   (`tests/embedded/tails.rs: the_tail_after_kill_9_is_as_long_as_flush_bytes_says_with_any_number_of_keys`,
+//!   `tests/embedded/tails.rs: state_that_is_old_enough_is_on_the_disk_however_little_it_is`).
 //! * A standby copy makes a takeover read a tail only
 //!   (`tests/embedded/rebalance.rs: a_task_with_a_standby_copy_restores_only_a_tail`).
 //! * Internal topics keep no more than what is not yet read

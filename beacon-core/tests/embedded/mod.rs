@@ -17,5 +17,6 @@ mod rescale;
 mod restores;
 mod rig;
 mod storage_trouble;
+mod tails;
 mod trimming;
 mod versions;
