@@ -204,6 +204,14 @@ fn the_edges_are_where_this_test_thinks_they_are() {
 }
 
 #[test]
+fn only_what_calls_librdkafka_directly_is_unsafe() {
+    let is_unsafe = |source: &&Source| source.lines.iter().any(|(_, line)| line.contains("unsafe "));
+    let sources = sources();
+    let found: BTreeSet<_> = sources.iter().filter(is_unsafe).map(|source| source.name.as_str()).collect();
+    assert_eq!(found, BTreeSet::from(["log/kafka/raw.rs", "log/kafka/raw_admin.rs"]));
+}
+
+#[test]
 fn an_upward_use_is_found_however_it_is_written() {
     let source = |name: &str, text: &str| Source { name: name.to_owned(), lines: code(text) };
     for (name, text) in [

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod context;
+mod division;
 mod error;
 mod event_time;
 mod marks;
@@ -17,6 +18,7 @@ mod watermarks;
 
 pub use aggregate::{Aggregate, Count, MergeAggregate};
 pub use context::{BroadcastCtx, Ctx};
+pub(crate) use division::divide_marks;
 pub use error::{OpError, OpResult};
 pub use event_time::STAGES;
 pub(crate) use event_time::{Announced, Announcement, TimeFrom, TimedInput};

@@ -51,8 +51,8 @@ impl Watermarks {
         let any_may = inputs.iter().any(may_go_back);
         let place = |timed: TimedInput| {
             let keys: Vec<_> = match timed.from {
-                TimeFrom::Records { .. } => vec![key(timed.number, None)],
-                TimeFrom::Tasks => (0..writers).map(|writer| key(timed.number, Some(writer))).collect(),
+                TimeFrom::Records { .. } => vec![key_of_source(timed.number)],
+                TimeFrom::Tasks => (0..writers).map(|writer| key_of_writer(timed.number, writer)).collect(),
             };
             let places: Vec<_> = keys.into_iter().map(|key| marks.add(key)).collect();
             Input { timed, first: places.first().copied().unwrap_or_default(), count: places.len() }
@@ -242,13 +242,24 @@ impl Watermarks {
     }
 }
 
-fn key(number: u32, writer: Option<u32>) -> Vec<u8> {
+/// Where it stands how far a source has come.
+fn key_of_source(number: u32) -> Vec<u8> {
     let mut key = vec![WATERMARKS];
     number.encode(&mut key);
-    if let Some(writer) = writer {
-        writer.encode(&mut key);
-    }
     key
+}
+
+/// Where it stands how far a writer of a re-keyed topic has announced itself.
+pub(super) fn key_of_writer(number: u32, writer: u32) -> Vec<u8> {
+    let mut key = key_of_source(number);
+    writer.encode(&mut key);
+    key
+}
+
+/// The topic and the writer of a [`key_of_writer`]; `None` for other keys, which are shorter.
+pub(super) fn writer_of_key(key: &[u8]) -> Option<(u32, u32)> {
+    let (number, writer) = key.get(1..)?.split_at_checked(4)?;
+    Some((u32::decode(number).ok()?, u32::decode(writer).ok()?))
 }
 
 /// Where it stands how far a stage has come.

@@ -5,8 +5,8 @@
 //! state is split and merged by copying ranges, and no input is read again.
 //!
 //! What comes of each space: keyed state, timers and open calls go where their key goes. Shared state (what broadcast
-//! wrote) must be the same in every task and is copied. A watermark is copied when a task is split; merged tasks take
-//! the earlier one, and none when one of them has none yet, so that no record that one of them would have taken is late.
+//! wrote) must be the same in every task and is copied. What watermarks mean is not known here: who calls says what
+//! becomes of them.
 //!
 //! What it deliberately does not do: it reads no store and writes no log.
 
@@ -14,7 +14,6 @@ use std::ops::RangeInclusive;
 
 use super::layout::{self, CALLS, EXPIRING, KEYED, LOCAL, SHARED, TIMERS, WATERMARKS};
 use super::{Entries, StateError, Store};
-use crate::codec::Codec;
 
 /// The spaces whose keys go on with a key group, in their order.
 const KEYED_SPACES: [u8; 4] = [KEYED, EXPIRING, TIMERS, CALLS];
@@ -144,8 +143,9 @@ impl Division {
         Ok(())
     }
 
-    /// Hands out the state of a new task, in pieces that are each in key order, until the visitor answers `false`. `old` are the stores of all old tasks,
-    /// by number, which [`Division::check`] has found good.
+    /// Hands out the state of a new task, in pieces that are each in key order, until the visitor answers `false`. `old`
+    /// are the stores of all old tasks, by number, which [`Division::check`] has found good; `watermarks` makes those of
+    /// a new task from those of its [origins](Division::origins).
     ///
     /// # Errors
     /// Those of the stores.
@@ -153,6 +153,7 @@ impl Division {
         &self,
         new_task: u32,
         old: &[&dyn Store],
+        watermarks: fn(Self, &[Entries]) -> Entries,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), DivisionError> {
         let origins = self.origins(new_task);
@@ -179,8 +180,8 @@ impl Division {
             origins.iter().map(read).collect::<Result<Vec<_>, _>>()
         };
         let shared = of_origins(SHARED)?;
-        let watermarks = of_origins(WATERMARKS)?;
-        for (key, value) in shared.into_iter().next().unwrap_or_default().into_iter().chain(earliest(watermarks)) {
+        let watermarks = watermarks(*self, &of_origins(WATERMARKS)?);
+        for (key, value) in shared.into_iter().next().unwrap_or_default().into_iter().chain(watermarks) {
             if !visit(&key, &value) {
                 break;
             }
@@ -261,26 +262,6 @@ fn first_difference(one: &[(Vec<u8>, Vec<u8>)], other: &[(Vec<u8>, Vec<u8>)]) ->
     key.get(1..5).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
-/// Per input the earliest watermark; none where one task has none.
-fn earliest(tasks: Vec<Entries>) -> Entries {
-    let mut tasks = tasks.into_iter();
-    let mut merged = tasks.next().unwrap_or_default();
-    for task in tasks {
-        merged.retain_mut(|(input, time)| {
-            let Some((_, other)) = task.iter().find(|(other, _)| other == input) else { return false };
-            // Both were written by this codec: plain times, or such with the mark of an idle input, which holds nobody up.
-            // Bytes that it does not know stay: the task that reads them will say so.
-            match (i64::decode(time), i64::decode(other)) {
-                (Ok(own), Ok(theirs)) if theirs < own => time.clone_from(other),
-                (Err(_), Ok(_)) => time.clone_from(other),
-                _ => {}
-            }
-            true
-        });
-    }
-    merged
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -288,7 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::codec::key_hash;
+    use crate::codec::{Codec, key_hash};
     use crate::state::{Change, MemoryStore};
 
     fn store(entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> MemoryStore {
@@ -304,6 +285,11 @@ mod tests {
         bytes
     }
 
+    /// Of watermarks that are the same in all tasks.
+    fn first(_: Division, origins: &[Entries]) -> Entries {
+        origins.first().cloned().unwrap_or_default()
+    }
+
     type Tasks = Vec<BTreeMap<Vec<u8>, Vec<u8>>>;
 
     fn divide(tasks: &Tasks, to: u32) -> Result<Tasks, DivisionError> {
@@ -314,7 +300,7 @@ mod tests {
         (0..to)
             .map(|task| {
                 let mut found = BTreeMap::new();
-                division.state_of(task, &stores, &mut |key, value| {
+                division.state_of(task, &stores, first, &mut |key, value| {
                     assert!(found.insert(key.to_vec(), value.to_vec()).is_none(), "handed out once");
                     true
                 })?;
@@ -390,15 +376,5 @@ mod tests {
             let error = divide(&tasks, to).expect_err("a broadcast is missing");
             assert!(matches!(error, DivisionError::Differs { one: 0, other: 2, id: 9 }), "{error}");
         }
-    }
-
-    #[test]
-    fn merged_tasks_take_the_earlier_watermark_and_none_where_one_has_none() {
-        let mut tasks = tasks_of(&[], 4);
-        tasks[2].insert(vec![WATERMARKS, 0, 0, 0, 3], (-5_i64).to_bytes());
-        tasks[1].remove([WATERMARKS, 0, 0, 0, 3].as_slice());
-        let merged = divide(&tasks, 2).expect("good state");
-        assert_eq!(merged[0].get([WATERMARKS, 0, 0, 0, 3].as_slice()), Some(&(-5_i64).to_bytes()));
-        assert_eq!(merged[1].get([WATERMARKS, 0, 0, 0, 3].as_slice()), None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::log::{Offset, OwnedBatch, Record, RecordBatch, TopicPartition, partition};
-use crate::operator::{Call, Outgoing};
+use crate::operator::{Call, Outgoing, divide_marks};
 use crate::state::division::{Division, DivisionError};
 use crate::state::layout::name_id;
 use crate::state::{Change, Entries, MemoryStore, StateError, Store};
@@ -200,7 +200,7 @@ impl TestDriver {
         let mut topics = BTreeMap::new();
         for number in 0..partitions {
             let mut entries: Entries = Vec::new();
-            division.state_of(number, &old, &mut |key, value| {
+            division.state_of(number, &old, divide_marks, &mut |key, value| {
                 entries.push((key.to_vec(), value.to_vec()));
                 true
             })?;

@@ -24,8 +24,15 @@ fn on(disk: &SmallDisk, job: &Counting) -> AppConfig {
     config
 }
 
+/// Whoever reads the log knows which disk it is.
+fn names_the_path(disk: &SmallDisk) {
+    let path = disk.path.to_str().expect("text");
+    assert!(!told(&["no space left", path]).is_empty(), "{:?}", told(&[path]));
+}
+
 #[test]
 fn a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing() {
+    listen();
     let (rig, disk, job) = (Rig::new(), SmallDisk::mount(), Counting::new("fills", 60));
     job.make_topics(rig.log.as_ref());
     let app = rig.start(job.topology(&Arc::default()), on(&disk, &job));
@@ -34,6 +41,7 @@ fn a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing() {
     let filler = disk.fill_but(0);
     job.feed(rig.log.as_ref(), job.records() * 2 / 3, PACE);
     wait_until("the full disk is met", || app.stats().rejoined > 0);
+    names_the_path(&disk);
     assert_eq!(app.status(), AppStatus::Running, "it waits for room");
     fs::remove_file(filler).expect("removed");
     job.feed_all(rig.log.as_ref());
@@ -45,12 +53,14 @@ fn a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing() {
 
 #[test]
 fn a_job_that_starts_on_a_full_disk_waits_for_room() {
+    listen();
     let (rig, disk, job) = (Rig::new(), SmallDisk::mount(), Counting::new("starts-full", 30));
     job.make_topics(rig.log.as_ref());
     let filler = disk.fill_but(0);
     let app = rig.start(job.topology(&Arc::default()), on(&disk, &job));
     job.feed_all(rig.log.as_ref());
     wait_until("tasks wait", || app.stats().waiting == u64::from(PARTITIONS));
+    names_the_path(&disk);
     assert_ne!(app.status(), AppStatus::Stopped);
     fs::remove_file(filler).expect("removed");
     rig.wait_complete(&job);

@@ -10,7 +10,7 @@ use beacon_core::log::{Log, Record};
 use beacon_core::runtime::AppConfig;
 use beacon_core::state::Registry;
 use beacon_core::tools::{self, Rescale, ResetTo, ToolError};
-use beacon_core::topology::{Topic, Topology, TopologyBuilder};
+use beacon_core::topology::{Topology, TopologyBuilder};
 
 use crate::support::scaling::{PER_PHASE, Scaling, Total, word};
 use crate::support::{read_all, topic, wait_until};
@@ -84,32 +84,6 @@ fn what_is_at_work_or_unread_is_not_touched() {
     let error = rig.rescale(4, 8).expect_err("a record is unread").to_string();
     assert!(error.contains("has not read words/"), "{error}");
     assert!(rig.rescale(4, 6).expect_err("no power of two").to_string().contains("powers of two"));
-}
-
-#[test]
-fn tasks_with_event_time_behind_a_rekey_are_split_and_not_merged() {
-    let (rig, _directory) = rig();
-    let timed = || {
-        let app = TopologyBuilder::new(APPLICATION);
-        app.source("words", &rig.words())
-            .with_event_time(Duration::ZERO)
-            .key_by("word", Clone::clone)
-            .reduce("longest", |a: String, b: String| a.max(b))
-            .sink("out", &Topic::new("out"));
-        app.build().expect("a valid topology")
-    };
-    let app = rig.start(timed(), rig.config(4));
-    wait_until("it has joined", || !rig.log.members(APPLICATION).expect("members").is_empty());
-    app.stop().expect("stopped");
-    let topology = timed();
-    let plan = |to| {
-        let applications = vec![(&topology, rig.config(4))];
-        let plan = Rescale { applications, topics: rig.specs(to), readers: Vec::new(), to };
-        tools::plan_rescale(rig.log.as_ref(), &plan)
-    };
-    assert!(plan(8).is_ok());
-    let error = plan(2).expect_err("it would run ahead of time").to_string();
-    assert!(error.contains("not yet merged"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::scaling::{self, Scaling};
 
 pub const PER_PHASE: u64 = 160;
 const PAGES: u64 = 24;
+const SITES: u64 = 7;
 /// From here on a number says that the time of a phase is over.
 const ENDS: u64 = 1_000_000;
 /// More partitions than any phase has; a key for each of them is one for each of fewer.
@@ -25,6 +26,11 @@ const BEGIN_MS: i64 = 1_767_225_600_000;
 /// Four clicks in a row, and then it is another page's turn.
 fn page(number: u64) -> String {
     if number < ENDS { format!("p{}", number / 4 * 5 % PAGES) } else { format!("end{}", number % ENDS) }
+}
+
+/// Its clicks are on pages of several partitions.
+fn site(click: &u64) -> String {
+    format!("s{}", click % SITES)
 }
 
 struct Remember {
@@ -75,6 +81,10 @@ pub fn add(app: &TopologyBuilder, clicks: &Topic<u64>, out: &Topic<String>) {
     tell(&by_page.window("clicks in 4 s", window, Count::new()).to_stream(), "window", out, window_line);
     let sessions = Sessions::with_gap(Duration::from_secs(1));
     tell(&by_page.session_window("visits", sessions, Count::new()).to_stream(), "visit", out, window_line);
+    // The same time behind a re-key: what tasks announce to each other is divided as well.
+    let by_site = clicks.filter("clicks on sites", |click| *click < ENDS).key_by("site", site);
+    let of_site = by_site.window("clicks of a site", Windows::tumbling(Duration::from_secs(3)), Count::new());
+    tell(&of_site.to_stream(), "site", out, window_line);
 }
 
 fn window_line(told: Windowed<u64>) -> String {

@@ -11,6 +11,7 @@ use beacon_core::codec::Codec;
 use beacon_core::log::{Log, Record, TopicSpec};
 use beacon_core::operator::{BroadcastCtx, BroadcastProcess, Ctx, KeyedProcess, OpResult};
 use beacon_core::runtime::{App, AppConfig, StateLocation};
+use beacon_core::state::layout::WATERMARKS;
 use beacon_core::state::{Registry, SharedValue, Value};
 use beacon_core::testing::TestDriver;
 use beacon_core::time::{EventTime, ProcessingTime};
@@ -92,6 +93,16 @@ impl KeyedProcess for Total {
         self.total.set(ctx, &total);
         Ok(())
     }
+}
+
+/// A task's state as any number of tasks has it. How far each writer of a re-keyed topic has come is kept by writer, and at
+/// the end of a phase all are equally far: those that four tasks do not have count as those that they were split from.
+pub fn comparable(task: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut task = timeless(task);
+    for (key, _) in task.iter_mut().filter(|(key, _)| key.first() == Some(&WATERMARKS) && key.len() == 9) {
+        key[8] %= 4;
+    }
+    task
 }
 
 /// One life of the application.
@@ -242,7 +253,7 @@ impl Scaling {
             }
         }
         let seen = driver.records(&self.name("out")).into_iter().map(Seen::from);
-        let state = driver.dump().expect("memory").into_iter().flat_map(timeless).collect();
+        let state = driver.dump().expect("memory").into_iter().flat_map(comparable).collect();
         (sorted(by_word(seen.collect())), state)
     }
 
@@ -287,7 +298,7 @@ impl Scaling {
 
     fn logged_state(&self, partitions: u32) -> AllState {
         let tasks = state_by_changelog(self.log.as_ref(), &self.application(), partitions);
-        tasks.into_iter().flat_map(timeless).collect()
+        tasks.into_iter().flat_map(comparable).collect()
     }
 
     /// A writer in no group goes on while topics are replaced.

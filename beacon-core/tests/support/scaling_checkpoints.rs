@@ -4,8 +4,8 @@ use beacon_core::checkpoint::{ObjectName, TaskObjects};
 use beacon_core::log::{Isolation, TopicPartition};
 use beacon_core::tools::checkpoints::{discard, other_histories};
 
-use super::scaling::{AllState, Scaling};
-use super::{state_on_disk, timeless, wait_until};
+use super::scaling::{AllState, Scaling, comparable};
+use super::{state_on_disk, wait_until};
 
 /// Parts that a phase is fed in. A changelog is trimmed past its start by the clean-up after the third checkpoint.
 const PARTS: u64 = 5;
@@ -56,7 +56,7 @@ impl Scaling {
         let (outputs, state) = self.calm_run(phases);
         assert_eq!(self.sorted_out(), outputs);
         let disk = state_on_disk(&self.state("0"), &self.application(), partitions);
-        let found: AllState = disk.into_iter().flat_map(timeless).collect();
+        let found: AllState = disk.into_iter().flat_map(comparable).collect();
         assert_eq!(found.len(), state.len());
         assert!(found == state, "the state on disk differs after phase {phases}");
     }

@@ -78,27 +78,32 @@ fn latency(rows: &Rows) -> Vec<Measure> {
                 let measure = Measure::new("", format!("{interval} ms: {share}, median of runs"), "ms", ours);
                 measures.push(measure.beside(PLAIN, theirs, Better::Less).aims(Aim::Ratio(NEAR)));
             }
-            measures.extend(worst(rows, &interval, share, column).map(|measure| measure.aims(Aim::Ratio(NEAR))));
+            let worst = worst(rows, &interval, share, column, "ms", System::Plain);
+            measures.extend(worst.map(|measure| measure.aims(Aim::Ratio(NEAR))));
         }
         let cpu = |system| rows.median(system, "sut_cpu_%", &only);
         if let (Some(ours), Some(theirs)) = (cpu(System::Beacon), cpu(System::KafkaStreams)) {
-            let measure = Measure::new("", format!("{interval} ms: CPU of the program"), "% of a core", ours);
+            let measure =
+                Measure::new("", format!("{interval} ms: CPU of the program, median of runs"), "% of a core", ours);
             measures.push(measure.beside(STREAMS, theirs, Better::Less).aims(Aim::Ratio(3.0)));
         }
+        let cpu = "CPU of the program";
+        let worst = worst(rows, &interval, cpu, "sut_cpu_%", "% of a core", System::KafkaStreams);
+        measures.extend(worst.map(|measure| measure.aims(Aim::Ratio(3.0))));
     }
     measures
 }
 
 /// The run with the worst ratio: each run is compared with the other program's run of the same turn.
-fn worst(rows: &Rows, interval: &str, share: &str, column: &str) -> Option<Measure> {
+fn worst(rows: &Rows, interval: &str, what: &str, column: &str, unit: &'static str, other: System) -> Option<Measure> {
     let pair = |run: &String| {
         let only = [("commit_ms", interval), ("run", run.as_str())];
-        Some((rows.median(System::Beacon, column, &only)?, rows.median(System::Plain, column, &only)?))
+        Some((rows.median(System::Beacon, column, &only)?, rows.median(other, column, &only)?))
     };
     let pairs: Vec<_> = rows.distinct("run").iter().filter_map(pair).collect();
     let (ours, theirs) = pairs.iter().copied().max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)))?;
-    let measure = Measure::new("", format!("{interval} ms: {share}, worst of {} runs", pairs.len()), "ms", ours);
-    Some(measure.beside(PLAIN, theirs, Better::Less))
+    let measure = Measure::new("", format!("{interval} ms: {what}, worst of {} runs", pairs.len()), unit, ours);
+    Some(measure.beside(title(other), theirs, Better::Less))
 }
 
 fn restore(rows: &Rows) -> Vec<Measure> {
@@ -207,12 +212,15 @@ mod tests {
         let text = "sut\tcommit_ms\trun\tp50_ms\tp99_ms\tsut_cpu_%\tverified\n\
                     plain librdkafka\t5\t1\t10\t20\t9\tok\nBeacon\t5\t1\t11\t18\t9\tok\n\
                     plain librdkafka\t5\t2\t30\t60\t9\tok\nBeacon\t5\t2\t27\t66\t9\tok\n\
-                    plain librdkafka\t5\t3\t10\t20\t9\tok\nBeacon\t5\t3\t20\t40\t9\tFAIL\n";
+                    plain librdkafka\t5\t3\t10\t20\t9\tok\nBeacon\t5\t3\t20\t40\t9\tFAIL\n\
+                    Kafka Streams\t5\t1\t10\t20\t45\tok\nKafka Streams\t5\t2\t10\t20\t18\tok\n";
         let measures = latency(&Rows::parse(text).expect("well formed"));
         let find = |what: &str| measures.iter().find(|measure| measure.what == what).expect("measured");
         let worst = find("5 ms: p50, worst of 2 runs");
         assert_eq!((worst.beacon, worst.yardstick.as_ref().map(|other| other.value)), (11.0, Some(10.0)));
         assert_eq!(find("5 ms: p99, worst of 2 runs").beacon, 66.0);
+        let cpu = find("5 ms: CPU of the program, worst of 2 runs");
+        assert_eq!(cpu.yardstick.as_ref().map(|other| other.value), Some(18.0));
     }
 
     #[test]

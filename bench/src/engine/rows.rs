@@ -66,11 +66,13 @@ impl Rows {
         self.rows.iter().filter(wanted).filter_map(|row| self.cell(row, column)?.parse().ok()).collect()
     }
 
-    /// The median of [`Rows::figures`].
+    /// The median of [`Rows::figures`]: of an even number of runs, the mean of the middle two.
     pub fn median(&self, system: System, column: &str, where_: &[(&str, &str)]) -> Option<f64> {
         let mut values = self.figures(system, column, where_);
         values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        let upper = values.get(values.len() / 2)?;
+        let lower = values.get((values.len() - 1) / 2)?;
+        Some((lower + upper) / 2.0)
     }
 
     /// The different cells of a column, in the order they first come.
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(rows.figures(System::Beacon, "p50", &[("ms", "5")]), [3.0, 4.0, 5.0]);
         assert_eq!(rows.median(System::Beacon, "p50", &[("ms", "5")]), Some(4.0));
         assert_eq!(rows.median(System::Plain, "p50", &[]), None);
+        assert_eq!(rows.median(System::Beacon, "p50", &[]), Some(4.5), "of 3, 4, 5 and 7");
         assert_eq!((rows.failures(), rows.distinct("ms")), (2, vec!["5".to_owned(), "10".to_owned()]));
     }
 

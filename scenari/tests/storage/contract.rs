@@ -1,6 +1,7 @@
 //! What every `ObjectStore` does.
 
 use std::io::{self, Read, Write};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use beacon_core::checkpoint::{ObjectErrorKind, ObjectStore, PutOutcome};
@@ -59,6 +60,28 @@ pub fn an_object_is_created_once(on: On) {
     stage.store.delete("a/one").expect("deleted");
     assert_eq!(stage.store.put_if_absent("a/one", b"third").expect("put"), PutOutcome::Created);
     assert_eq!(stage.store.get("a/one").expect("read"), b"third");
+}
+
+/// Of a folder, where it is ours to do. S3 answers for its own, and Swift promises it to writers one after the other only.
+pub fn of_many_that_create_at_once_one_does(on: On) {
+    const WRITERS: u8 = 8;
+    let stage = on.start();
+    for round in 0..10 {
+        let name = format!("a/contended-{round}");
+        let start = Barrier::new(usize::from(WRITERS));
+        let create = |writer: u8| {
+            start.wait();
+            (writer, stage.store.put_if_absent(&name, &[writer; 1000]).expect("put"))
+        };
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || create(writer))).collect();
+            writers.into_iter().map(|writer| writer.join().expect("no panic")).collect()
+        });
+        let created: Vec<u8> =
+            outcomes.iter().filter(|(_, outcome)| *outcome == PutOutcome::Created).map(|(writer, _)| *writer).collect();
+        let [winner] = created[..] else { panic!("{name} was created by {created:?}") };
+        assert_eq!(stage.store.get(&name).expect("read"), [winner; 1000], "{name} is whole and the winner's");
+    }
 }
 
 pub fn an_upload_replaces(on: On) {

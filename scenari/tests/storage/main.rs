@@ -28,3 +28,8 @@ on_every_store!(
     a_sink_that_fails_is_told_apart,
     young_objects_are_young,
 );
+
+#[test]
+fn of_many_that_create_a_file_at_once_one_does() {
+    contract::of_many_that_create_at_once_one_does(stores::On::Folder);
+}

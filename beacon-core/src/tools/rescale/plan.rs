@@ -69,7 +69,6 @@ pub fn plan_rescale(log: &dyn Log, rescale: &Rescale<'_>) -> Result<(Division, V
     match maintenance::begun(log, &topologies)? {
         None => {
             check_counts(log, rescale, division)?;
-            check_event_time(rescale, division)?;
             check_names(log, &steps)?;
             check_all_read(log, rescale)?;
         }
@@ -216,21 +215,6 @@ fn check_counts(log: &dyn Log, rescale: &Rescale<'_>, division: Division) -> Res
             division.to()
         ))),
         None => Ok(()),
-    }
-}
-
-/// Tasks that are merged would have to agree on how far each old writer of a re-keyed topic had come, which is kept by
-/// writer: the merged writer would pass for as far as one of them, and what the other still sends would be late.
-fn check_event_time(rescale: &Rescale<'_>, division: Division) -> Result<(), ToolError> {
-    let timed = rescale.applications.iter().find(|(topology, _)| !topology.announced().is_empty());
-    match timed {
-        Some((topology, _)) if division.to() < division.from() => Err(ToolError::Refused(format!(
-            "application `{}` has event time behind `key_by`, and tasks of such an application can be split but not yet \
-             merged: go from {} partitions to more, or stay",
-            topology.application(),
-            division.from()
-        ))),
-        _ => Ok(()),
     }
 }
 

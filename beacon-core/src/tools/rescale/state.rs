@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::ToolError;
 use crate::log::{Appender, Log, LogError, Record};
+use crate::operator::divide_marks;
 use crate::runtime::{AppConfig, bring_up};
 use crate::state::division::Division;
 use crate::state::{Change, Store};
@@ -40,7 +41,7 @@ pub(super) fn divide(
             Writer { appender: appender.as_ref(), topic: target.into(), number, entries: Vec::new(), bytes: 0 };
         let mut result = Ok(());
         division
-            .state_of(number, &stores, &mut |key, value| {
+            .state_of(number, &stores, divide_marks, &mut |key, value| {
                 result = writer.put(key, value);
                 result.is_ok()
             })
