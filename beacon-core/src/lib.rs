@@ -173,7 +173,10 @@
 //! * Windows tell what all records, sorted, come to, out of order and through crashes
 //!   (`tests/windows.rs: windows_tell_what_the_oracle_tells`, `tests/windows.rs: sessions_tell_what_the_oracle_tells`).
 //! * Event time is right behind a `key_by` (`tests/windows.rs: nothing_in_order_is_late_behind_a_rekey`), and idle
-//!   partitions do not hold it up (`tests/windows.rs: an_idle_partition_holds_nobody_up`).
+//!   partitions do not hold it up (`tests/windows.rs: an_idle_partition_holds_nobody_up`), also through kills, on the embedded log
+//!   (`tests/embedded/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_through_kills`), on Kafka
+//!   (`tests/kafka/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_through_kills`) and in simulation
+//!   (`tests/simulation/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_under_any_fault`).
 //! * Calls are made at least once, counted once
 //!   (`tests/embedded/calls.rs: answers_lost_by_kill_9_are_asked_for_again_and_count_once`), and no more at a time than
 //!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`); those that hang

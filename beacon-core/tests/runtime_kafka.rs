@@ -7,6 +7,8 @@
 mod gone;
 #[path = "kafka/plant.rs"]
 mod plant;
+#[path = "kafka/silent.rs"]
+mod silent;
 mod support;
 
 use std::path::Path;

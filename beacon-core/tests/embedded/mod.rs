@@ -16,6 +16,7 @@ mod rebalance;
 mod rescale;
 mod restores;
 mod rig;
+mod silent;
 mod storage_trouble;
 mod tails;
 mod trimming;

@@ -8,6 +8,9 @@ mod operators;
 #[allow(dead_code, reason = "inquiries need the wall clock")]
 #[path = "../support/plant/job.rs"]
 mod plant;
+mod silent;
+#[path = "../support/silent/job.rs"]
+mod silent_job;
 mod watch;
 
 use std::io::Write as _;

@@ -12,6 +12,7 @@ pub mod kept;
 pub mod plant;
 pub mod scaling;
 pub mod scaling_checkpoints;
+pub mod silent;
 pub mod small_disk;
 pub mod told;
 pub mod watchdog;
