@@ -127,6 +127,15 @@
 //! }
 //! ```
 //!
+//! # What may change
+//!
+//! By semantic versioning. Settings are made by `new` or `default` and then set field by field, and errors, statuses and
+//! reports are matched with a last arm for what is not known yet: they are `#[non_exhaustive]` and will grow. Vocabularies
+//! that are complete by their nature, such as the outcomes of a commit, are not, so that the compiler finds who forgets
+//! one. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`) is there for this crate's tests and
+//! may change at any time. What is *stored*, in state, changelogs, checkpoints and internal topics, is read by every later
+//! version up to the next major one.
+//!
 //! # Promises
 //!
 //! Each with a test that holds it.

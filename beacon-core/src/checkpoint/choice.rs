@@ -6,6 +6,7 @@ use crate::log::{Offset, OffsetRange};
 
 /// Why a manifest is not restored from. The next older one is tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PassedOver {
     /// Its bytes are not a manifest this program reads.
     #[error("{object}: {reason}")]

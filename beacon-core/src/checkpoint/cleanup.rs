@@ -8,6 +8,7 @@ use crate::log::Offset;
 
 /// Why an object stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeepReason {
     /// One of the newest valid manifests.
     Newest,

@@ -7,6 +7,7 @@ use super::ObjectStore;
 
 /// How an application's tasks are checkpointed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CheckpointConfig {
     /// Where to. Shared by all processes of the application.
     pub store: Arc<dyn ObjectStore>,

@@ -15,6 +15,7 @@ const SUM: usize = 32;
 
 /// The state of a task at one offset of its changelog. Never changed once written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Manifest {
     /// The application's name.
     pub application: String,
@@ -37,6 +38,7 @@ pub struct Manifest {
 
 /// One state of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateName {
     /// Its full name, `operator/state`.
     pub name: String,
@@ -46,6 +48,7 @@ pub struct StateName {
 
 /// Why bytes are not a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// Other bytes than were written: truncated, overwritten, rotten.
     #[error("it is damaged: {0}")]

@@ -10,6 +10,7 @@ use super::{Object, ObjectError, ObjectErrorKind, ObjectStore, PutOutcome};
 
 /// A call of an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// Reading an object.
     Download,
@@ -25,6 +26,7 @@ pub enum Operation {
 
 /// What a call does instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ObjectFault {
     /// Nothing but an error.
     Fail(ObjectErrorKind),

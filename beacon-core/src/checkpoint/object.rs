@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// What to do about an [`ObjectError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ObjectErrorKind {
     /// There is no such object.
     NotFound,

@@ -9,6 +9,7 @@ use crate::state::StoreFile;
 
 /// Why a file is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendReason {
     /// There is no such object.
     New,

@@ -12,6 +12,7 @@ pub use versioned::{Oldest, Schema, Versioned};
 /// Why bytes are not a value of the wanted type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a {wanted}: {reason}")]
+#[non_exhaustive]
 pub struct CodecError {
     /// The type that was wanted.
     pub wanted: &'static str,

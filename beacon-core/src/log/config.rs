@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What happens to old records of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CleanupPolicy {
     /// Deleted when older than this; `None` keeps them until trimmed.
     Delete {
@@ -36,6 +37,7 @@ pub struct TopicDescription {
 
 /// Where a partition is read from when its group has committed nothing there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartFrom {
     /// The first record still in the log.
     Earliest,

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What to do about a [`LogError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LogErrorKind {
     /// A newer owner exists: drop the session, make a new one, rebuild from the log.
     Fenced,

@@ -32,6 +32,7 @@ pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[deny(clippy::disallowed_methods)]
+#[doc(hidden)]
 pub mod model;
 #[deny(clippy::disallowed_methods)]
 pub mod partition;

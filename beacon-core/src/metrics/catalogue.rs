@@ -29,6 +29,7 @@ impl Kind {
 
 /// One metric of the catalogue.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metric {
     /// Its name, with unit and, for counters, `_total`.
     pub name: &'static str,

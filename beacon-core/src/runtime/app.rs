@@ -26,6 +26,7 @@ use crate::topology::Topology;
 
 /// Why an application stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AppError {
     /// The log failed in a way that waiting does not mend.
     #[error("application `{application}`: {source}")]
@@ -70,6 +71,7 @@ pub enum AppError {
 
 /// How far an application is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AppStatus {
     /// Waiting for the log, making topics, joining.
     Starting,

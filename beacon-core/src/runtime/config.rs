@@ -9,6 +9,7 @@ use crate::log::TopicSpec;
 
 /// Where tasks keep their committed state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StateLocation {
     /// In memory; read back from the changelog at every start. For tests and small states.
     Memory,
@@ -21,6 +22,7 @@ pub enum StateLocation {
 ///
 /// The choice is between a quick return and a quick takeover. All processes of an application should make the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Membership {
     /// Known by the instance name. A process that comes back within the session time-out, after an update or `kill -9`,
     /// has its tasks again at once, and no other task moves. The price: while it is away its tasks wait for it, for the
@@ -38,6 +40,7 @@ pub enum Membership {
 
 /// Settings of one process's part of an application.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AppConfig {
     /// Partition count of the application: of its internal topics, its changelog, and every input that keeps its key.
     /// More: more parallelism and more files. A power of two can be doubled later without reprocessing.

@@ -84,6 +84,7 @@ impl Default for Stats {
 
 /// One reading of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StatsSnapshot {
     /// Records processed, those done again after an abort included.
     pub records: u64,

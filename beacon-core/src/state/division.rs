@@ -24,6 +24,7 @@ const MOST: u32 = 1 << 16;
 
 /// Why state cannot be divided so.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DivisionError {
     /// The counts do not allow it.
     #[error("{from} partitions cannot become {to}: both have to be powers of two up to 65536, and not the same")]

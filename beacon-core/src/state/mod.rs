@@ -10,6 +10,7 @@ mod checksum;
 pub mod division;
 mod expiry;
 mod keyed;
+#[doc(hidden)]
 pub mod layout;
 mod list;
 mod map;

@@ -7,6 +7,7 @@
 //!
 //! Invariant: the cache holds exactly the entries of the index below its horizon.
 
+#[doc(hidden)]
 pub mod floors;
 mod queue;
 mod tag;

@@ -7,6 +7,7 @@ use crate::task::TaskError;
 
 /// Why a tool refused, or stopped half-way; nothing is changed by a refusal.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ToolError {
     /// Processes of the application are at work.
     #[error(

@@ -9,6 +9,7 @@ use crate::topology::Topology;
 
 /// What an input is to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InputKind {
     /// A topic that somebody else writes.
     Source,
@@ -18,6 +19,7 @@ pub enum InputKind {
 
 /// One input partition, as one look at the log saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PartitionLag {
     /// Which.
     pub partition: TopicPartition,

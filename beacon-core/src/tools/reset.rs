@@ -13,6 +13,7 @@ use crate::topology::Topology;
 /// starts in any case, unless they are named as exceptions: what they brought was state of every task, which the reset
 /// makes forget it, and nobody would say it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResetTo {
     /// Everything still in the topic is read again, and its results are written again.
     Earliest,
@@ -22,6 +23,7 @@ pub enum ResetTo {
 
 /// What a reset would do; shown before it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResetPlan {
     /// The application.
     pub application: String,

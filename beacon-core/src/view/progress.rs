@@ -11,6 +11,7 @@ use crate::log::Offset;
 
 /// Why a wait did not end with the offset reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WaitError {
     /// The time given is over; what is waited for may still come.
     #[error("partition {partition} has not reached offset {offset} within {waited_ms} ms")]

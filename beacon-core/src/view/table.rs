@@ -10,6 +10,7 @@ use crate::log::{Offset, RecordRef};
 
 /// What one record did to the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change<K, V> {
     /// The partition the record came from.
     pub partition: u32,

@@ -109,7 +109,8 @@ fn the_newest_record_of_each_key_stays_where_it_was() {
 
 #[test]
 fn tombstones_stay_for_their_retention_and_then_go() {
-    let options = EmbeddedOptions { tombstone_retention: Duration::from_millis(200), ..small_buffers() };
+    let mut options = small_buffers();
+    options.tombstone_retention = Duration::from_millis(200);
     let cleaned = cleaned(options, CleanupPolicy::Compact);
     let write = |from: u32| {
         for n in from..from + 4 {
@@ -143,7 +144,8 @@ fn tombstones_stay_for_their_retention_and_then_go() {
 
 #[test]
 fn cleaning_goes_on_in_the_background() {
-    let options = EmbeddedOptions { cleaning_interval: Duration::from_millis(20), ..small_buffers() };
+    let mut options = small_buffers();
+    options.cleaning_interval = Duration::from_millis(20);
     let cleaned = cleaned(options, CleanupPolicy::Delete { retention: Some(HOUR) });
     let old = cleaned.append("k", Some("old"), 2 * HOUR);
     let deadline = Instant::now() + cleaned.subject.patience;

@@ -12,7 +12,10 @@ use crate::small_disk::SmallDisk;
 use crate::{open_with, subject_of};
 
 fn options(reserve_bytes: u64) -> EmbeddedOptions {
-    EmbeddedOptions { reserve_bytes, write_buffer_bytes: 1 << 20, ..EmbeddedOptions::default() }
+    let mut options = EmbeddedOptions::default();
+    options.reserve_bytes = reserve_bytes;
+    options.write_buffer_bytes = 1 << 20;
+    options
 }
 
 fn open(disk: &Path, reserve_bytes: u64) -> Subject {

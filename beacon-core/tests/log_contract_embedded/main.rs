@@ -42,7 +42,10 @@ fn subject_of(log: Arc<EmbeddedLog>, keep: impl Send + Sync + 'static) -> Subjec
 
 /// Options that bring small data to the disk in many files.
 fn small_buffers() -> EmbeddedOptions {
-    EmbeddedOptions { write_buffer_bytes: 64 << 10, tail_cache_bytes: 0, ..EmbeddedOptions::default() }
+    let mut options = EmbeddedOptions::default();
+    options.write_buffer_bytes = 64 << 10;
+    options.tail_cache_bytes = 0;
+    options
 }
 
 fn open_with(directory: &Path, options: EmbeddedOptions) -> Arc<EmbeddedLog> {

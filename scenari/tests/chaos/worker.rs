@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
+use beacon_core::checkpoint::storage::{StorageOptions, Variables, open_with};
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use beacon_core::runtime::{App, AppStatus, Membership, StateLocation};
 use scenari::process::Launch;
@@ -60,13 +60,13 @@ pub fn set(launch: Launch, setting: Setting) -> Launch {
 
 /// The login, and so little patience that an outage is met by the engine and not hidden inside of one call.
 pub fn storage_options() -> StorageOptions {
-    let patience = Patience {
-        connect: Duration::from_secs(1),
-        answer: Duration::from_secs(1),
-        tries: 2,
-        first_wait: Duration::from_millis(50),
-    };
-    StorageOptions { variables: Variables::only(S3::variables()), patience }
+    let mut options = StorageOptions::default();
+    options.variables = Variables::only(S3::variables());
+    options.patience.connect = Duration::from_secs(1);
+    options.patience.answer = Duration::from_secs(1);
+    options.patience.tries = 2;
+    options.patience.first_wait = Duration::from_millis(50);
+    options
 }
 
 #[test]

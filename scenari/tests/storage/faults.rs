@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use beacon_core::checkpoint::storage::Patience;
 use beacon_core::checkpoint::{ObjectErrorKind, PutOutcome};
 use scenari::proxy::Weather;
 
@@ -65,7 +64,9 @@ fn a_slow_server_is_waited_for(on: On) {
 }
 
 fn a_server_that_never_answers_ends_in_time(on: On) {
-    let short = Patience { answer: Duration::from_millis(300), tries: 2, ..patience() };
+    let mut short = patience();
+    short.answer = Duration::from_millis(300);
+    short.tries = 2;
     let stage = on.start_with(short);
     stage.weather().set(Weather::Stalled);
     let error = stage.store.list("a/").expect_err("stalled");

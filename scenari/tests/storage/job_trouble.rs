@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use beacon_core::checkpoint::storage::{Patience, open_with};
+use beacon_core::checkpoint::storage::open_with;
 use beacon_core::checkpoint::{CheckpointConfig, ObjectStore};
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Event, Isolation, Log, Offset, TopicPartition};
@@ -106,7 +106,9 @@ impl Place {
             variables.last_mut().expect("the secret is the last").1 = "wrong-hush".to_owned();
         }
         // The engine tries again: little patience inside of a call.
-        let patience = Patience { answer: Duration::from_secs(5), tries: 2, ..patience() };
+        let mut patience = patience();
+        patience.answer = Duration::from_secs(5);
+        patience.tries = 2;
         open_with(&url, &options(&variables, patience)).expect("opened")
     }
 }

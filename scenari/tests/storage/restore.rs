@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use beacon_core::checkpoint::storage::Patience;
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Isolation, Log, TopicPartition};
 use beacon_core::runtime::{App, AppStatus, StateLocation};
@@ -38,7 +37,9 @@ struct Run {
 impl Run {
     fn new(on: On) -> Self {
         // The engine tries again: little patience inside of a call.
-        let stage = on.start_with(Patience { tries: 2, ..patience() });
+        let mut little = patience();
+        little.tries = 2;
+        let stage = on.start_with(little);
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log = EmbeddedLog::open(directory.path().join("log")).expect("opened");
         let job = Job { prefix: "job".to_owned() };

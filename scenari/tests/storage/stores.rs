@@ -30,12 +30,11 @@ pub enum On {
 
 /// Short enough for a test, long enough for a slow machine.
 pub fn patience() -> Patience {
-    Patience {
-        connect: Duration::from_secs(60),
-        answer: Duration::from_secs(60),
-        tries: 4,
-        first_wait: Duration::from_millis(20),
-    }
+    let mut patience = Patience::default();
+    patience.connect = Duration::from_secs(60);
+    patience.answer = Duration::from_secs(60);
+    patience.first_wait = Duration::from_millis(20);
+    patience
 }
 
 /// A name that no other test of this process has.
@@ -45,7 +44,10 @@ pub fn unique(what: &str) -> String {
 }
 
 pub fn options(variables: &[(&str, String)], patience: Patience) -> StorageOptions {
-    StorageOptions { variables: Variables::only(variables.iter().cloned()), patience }
+    let mut options = StorageOptions::default();
+    options.variables = Variables::only(variables.iter().cloned());
+    options.patience = patience;
+    options
 }
 
 impl On {

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// What storage is opened with. The default is right for a service: this process's environment, and a patience of
 /// minutes.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct StorageOptions {
     /// Where logins come from.
     pub variables: Variables,
@@ -54,6 +55,7 @@ impl fmt::Debug for Variables {
 ///
 /// More patience inside one call only hides an outage for longer: the engine tries again after a failed call, too.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Patience {
     /// For a connection to be made. Default 10 seconds.
     pub connect: Duration,

@@ -11,6 +11,7 @@ const LEAST: usize = 1 << 20;
 
 /// How an embedded log uses memory, disk and background time. The defaults suit a machine with a gigabyte to spare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EmbeddedOptions {
     /// Bytes kept free on the device: record writes are refused as full before less is left. More: RocksDB's own
     /// flushes and compactions are safer; less: more of a small device is usable. Default 64 MiB.

@@ -15,6 +15,7 @@ use crate::log::{LogError, LogErrorKind, SessionConfig};
 
 /// Which protocol a group's members speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GroupProtocol {
     /// Classic for static members ([`SessionConfig::instance_id`](crate::log::SessionConfig::instance_id)), which
     /// come back at once after `kill -9` under it; for others KIP-848 if the broker speaks it and takes the session
@@ -32,6 +33,7 @@ pub enum GroupProtocol {
 
 /// How to reach a Kafka cluster, and how clients of it behave.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct KafkaConfig {
     /// `host:port` of some brokers, separated by commas.
     pub bootstrap_servers: String,

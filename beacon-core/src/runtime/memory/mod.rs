@@ -27,6 +27,7 @@ const COMMIT_SHARE: u64 = 16;
 
 /// How much the stores of a process may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryBudget {
     /// All of it. A larger one saves reads from disk.
     pub total_bytes: u64,

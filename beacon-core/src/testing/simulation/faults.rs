@@ -7,6 +7,7 @@ use super::random::Random;
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Fault {
     /// A process dies in a call of log or store. Of the writes to its disk since the last flush, some prefix is left.
     Crash,

@@ -8,6 +8,7 @@ use super::Fault;
 
 /// One seed that ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// The seed.
     pub seed: u64,
@@ -25,6 +26,7 @@ pub struct Run {
 
 /// Several seeds that all ended well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// How many seeds.
     pub seeds: u64,

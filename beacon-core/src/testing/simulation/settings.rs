@@ -19,6 +19,7 @@ use crate::topology::Topology;
 
 /// What of a run must equal that of a calm run of the same input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compared {
     /// Nothing: the job depends on time or on the order of keys. Its invariants say what must hold.
     Nothing,

@@ -12,6 +12,7 @@ use crate::topology::Topology;
 
 /// How the restore of one task would go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DryRun {
     /// The task.
     pub task: u32,
@@ -23,6 +24,7 @@ pub struct DryRun {
 
 /// A task that came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Restored {
     /// The changelog offset of the checkpoint it came back from; the store was opened and says the same.
     pub offset: Offset,

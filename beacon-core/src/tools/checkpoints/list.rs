@@ -44,6 +44,7 @@ pub fn list(log: &dyn Log, store: &dyn ObjectStore, topology: &Topology) -> Resu
 
 /// Objects of an application that belong to an earlier making of its changelog: before a reset or a rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OtherHistory {
     /// What their names begin with.
     pub prefix: String,

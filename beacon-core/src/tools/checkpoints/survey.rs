@@ -9,6 +9,7 @@ use crate::state::{Checksum, StoreFile};
 
 /// The checkpoints of one task, as one look at storage and log saw them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TaskCheckpoints {
     /// Whose they are, and what their names begin with.
     pub objects: TaskObjects,
@@ -24,6 +25,7 @@ pub struct TaskCheckpoints {
 
 /// One checkpoint of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChainLink {
     /// The name of its manifest.
     pub object: String,

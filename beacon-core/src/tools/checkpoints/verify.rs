@@ -12,6 +12,7 @@ use crate::topology::Topology;
 
 /// What was read, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verification {
     /// The tasks; a checkpoint that lists a damaged file is not valid.
     pub tasks: Vec<TaskCheckpoints>,

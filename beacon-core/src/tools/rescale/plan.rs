@@ -13,6 +13,7 @@ use crate::topology::Topology;
 
 /// One step of a rescale. Each can be done again from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum RescaleStep {
     /// Writes an application's divided state to a topic beside its changelog.
     StageChangelog(String),
