@@ -228,7 +228,8 @@
 //!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`), and neither does a full disk
 //!   (`tests/embedded/full_disk.rs: a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing`).
 //! * Memory stays within the limit of the process's control group, however large the state
-//!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`).
+//!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`,
+//!   `tests/kafka/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it_on_kafka`).
 //! * What is read again after a crash is as long as the settings of flushes say, however large the state
 //!   (`tests/embedded/tails.rs: the_tail_after_kill_9_is_as_long_as_flush_bytes_says_with_any_number_of_keys`,
 //!   `tests/embedded/tails.rs: state_that_is_old_enough_is_on_the_disk_however_little_it_is`).

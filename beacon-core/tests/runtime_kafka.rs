@@ -5,6 +5,8 @@
 
 #[path = "kafka/gone.rs"]
 mod gone;
+#[path = "kafka/memory.rs"]
+mod memory;
 #[path = "kafka/plant.rs"]
 mod plant;
 #[path = "kafka/silent.rs"]

@@ -9,6 +9,7 @@ pub mod damage;
 pub mod faulty;
 #[cfg(feature = "rocksdb")]
 pub mod kept;
+pub mod large;
 pub mod plant;
 pub mod scaling;
 pub mod scaling_checkpoints;
