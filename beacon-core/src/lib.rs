@@ -221,8 +221,11 @@
 //!   storage that is away (`tests/embedded/storage_trouble.rs: a_restore_waits_for_storage_when_the_changelog_was_trimmed`)
 //!   unless the changelog has everything
 //!   (`tests/embedded/storage_trouble.rs: a_restore_reads_the_changelog_when_that_is_whole_and_storage_stays_away`).
-//! * While one task restores, the others go on
-//!   (`tests/embedded/checkpoints.rs: one_task_restores_while_the_others_work`).
+//! * While one task restores, the others go on: while its files come
+//!   (`tests/embedded/checkpoints.rs: one_task_restores_while_the_others_work`,
+//!   `tests/kafka/checkpoints.rs: one_task_restores_while_the_others_work`), and while it reads its changelog
+//!   (`tests/embedded/checkpoints.rs: one_task_replays_while_the_others_work`,
+//!   `tests/kafka/checkpoints.rs: one_task_replays_while_the_others_work`).
 //! * Object storage that fails or is away costs no commit
 //!   (`tests/embedded/checkpoints.rs: storage_that_fails_costs_no_commit_and_no_state`,
 //!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`), and neither does a full disk

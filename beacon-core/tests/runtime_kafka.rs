@@ -3,6 +3,8 @@
 //! Needs a broker: `KAFKA_BOOTSTRAP_SERVERS=host:port`. Tests fail without one.
 #![cfg(all(feature = "kafka", feature = "rocksdb"))]
 
+#[path = "kafka/checkpoints.rs"]
+mod checkpoints;
 #[path = "kafka/gone.rs"]
 mod gone;
 #[path = "kafka/memory.rs"]
@@ -26,10 +28,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use support::children::{Other, say, wait_for_parent};
 use support::counting::{Counting, PARTITIONS};
-use support::kept::{
-    Kept, Spoilt, a_changelog_trimmed_past_every_checkpoint_is_refused,
-    a_spoilt_newest_checkpoint_falls_back_along_the_chain,
-};
 use support::watchdog::Watchdog;
 use support::{PATIENCE, chance, wait_until};
 
@@ -308,27 +306,6 @@ fn overdue_timers_wait_for_a_backlog_that_reaches_them_through_a_re_key() {
         App::start(log.clone(), job.topology(), config).expect("started")
     };
     job.a_backlog_wins(log.as_ref(), start, start);
-}
-
-/// The counting job with checkpoints and a disk to lose.
-fn kept(what: &str) -> (tempfile::TempDir, Kept) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let kept = Kept::new(log(), directory.path().join("state"), unique(what), 40);
-    (directory, kept)
-}
-
-#[test]
-fn a_damaged_newest_checkpoint_falls_back_along_the_chain() {
-    for spoilt in [Spoilt::Manifest, Spoilt::File] {
-        let (_directory, kept) = kept("spoilt");
-        a_spoilt_newest_checkpoint_falls_back_along_the_chain(&kept, spoilt);
-    }
-}
-
-#[test]
-fn a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out() {
-    let (_directory, kept) = kept("refused");
-    a_changelog_trimmed_past_every_checkpoint_is_refused(&kept);
 }
 
 /// The values of a metric for the partitions of a topic, by partition.

@@ -7,14 +7,16 @@ use std::time::Duration;
 use beacon_core::checkpoint::storage::FolderStore;
 use beacon_core::checkpoint::{ObjectErrorKind, ObjectFault, ObjectStore, Operation};
 use beacon_core::log::embedded::EmbeddedLog;
-use beacon_core::runtime::{App, RestorePhase, StateLocation};
+use beacon_core::runtime::{App, StateLocation};
 
 use super::rig::{PACE, Rig};
 use crate::support::children::{Other, say};
 use crate::support::counting::{Counting, PARTITIONS};
+use crate::support::faulty::FaultyLog;
 use crate::support::kept::{
     Kept, Spoilt, a_changelog_trimmed_past_every_checkpoint_is_refused,
-    a_spoilt_newest_checkpoint_falls_back_along_the_chain, checkpoints,
+    a_spoilt_newest_checkpoint_falls_back_along_the_chain, checkpoints, one_task_fetches_files_while_the_others_work,
+    one_task_reads_its_changelog_while_the_others_work,
 };
 use crate::support::{chance, state_on_disk, wait_until};
 
@@ -117,24 +119,15 @@ fn storage_that_is_away_stops_nothing() {
 #[test]
 fn one_task_restores_while_the_others_work() {
     let (_rig, kept) = kept("meanwhile");
-    kept.run_until_trimmed_and_lose_the_disk();
-    let slow = kept.task(0).prefix();
-    kept.store.set_faults(move |operation, name| {
-        (operation == Operation::Download && name.starts_with(&slow) && name.contains("/files/"))
-            .then_some(ObjectFault::Half)
-    });
-    let app = kept.start();
-    wait_until("the others run", || app.stats().tasks == u64::from(PARTITIONS) - 1);
-    wait_until("the slow one has begun", || !app.restores().is_empty());
-    let progress = app.restores();
-    assert_eq!((progress.len(), progress[0].phase), (1, RestorePhase::Files));
-    assert!(progress[0].total > 0 && progress[0].left() > 0, "{progress:?}");
-    assert_eq!(app.stats().restoring, 1);
-    let before = app.stats().records;
-    kept.job.feed_all(kept.log.as_ref());
-    wait_until("the others count", || app.stats().records > before);
-    kept.store.clear_faults();
-    kept.finish(app);
+    one_task_fetches_files_while_the_others_work(&kept);
+}
+
+#[test]
+fn one_task_replays_while_the_others_work() {
+    let rig = Rig::new();
+    let log = FaultyLog::over(Arc::clone(&rig.log));
+    let kept = Kept::new(log.clone(), rig.state("0"), "replay", 60);
+    one_task_reads_its_changelog_while_the_others_work(&kept, &log);
 }
 
 const DIRECTORY: &str = "BEACON_TEST_CHECKPOINT_DIRECTORY";

@@ -20,6 +20,8 @@ pub struct Faults {
     pub aborts_when_revoked: AtomicU32,
     /// Questions for the ends of partitions without an answer for now.
     pub offsets: AtomicU32,
+    /// A partition that readers get nothing of for now.
+    silent: Mutex<Option<TopicPartition>>,
     /// Whether a poll stands still.
     pub is_away: AtomicBool,
     away: Mutex<bool>,
@@ -27,6 +29,15 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Readers of a partition wait for its records until told otherwise: its leader is away.
+    pub fn silence(&self, partition: Option<TopicPartition>) {
+        *self.silent.lock().expect("no panic under it") = partition;
+    }
+
+    fn is_silent(&self, partition: &TopicPartition) -> bool {
+        self.silent.lock().expect("no panic under it").as_ref() == Some(partition)
+    }
+
     /// The next poll stands still, as that of a process that is frozen.
     pub fn goes_away(&self) {
         *self.away.lock().expect("no panic under it") = true;
@@ -105,11 +116,33 @@ impl Log for FaultyLog {
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.reader(isolation)
+        let inner = self.inner.reader(isolation)?;
+        Ok(Box::new(FaultyReader { inner, faults: Arc::clone(&self.faults), reads: Vec::new() }))
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
         self.inner.appender()
+    }
+}
+
+struct FaultyReader {
+    inner: Box<dyn Reader>,
+    faults: Arc<Faults>,
+    reads: Vec<TopicPartition>,
+}
+
+impl Reader for FaultyReader {
+    fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.reads = partitions.iter().map(|(partition, _)| partition.clone()).collect();
+        self.inner.assign(partitions)
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
+        if self.reads.iter().any(|partition| self.faults.is_silent(partition)) {
+            std::thread::sleep(timeout);
+            return Ok(Event::Idle);
+        }
+        self.inner.poll(timeout)
     }
 }
 

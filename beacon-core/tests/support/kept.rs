@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beacon_core::checkpoint::{CheckpointConfig, Manifest, MemoryObjectStore, ObjectName, ObjectStore, TaskObjects};
+use beacon_core::checkpoint::{
+    CheckpointConfig, Manifest, MemoryObjectStore, ObjectFault, ObjectName, ObjectStore, Operation, TaskObjects,
+};
 use beacon_core::log::{Isolation, Log, TopicPartition};
-use beacon_core::runtime::{App, AppConfig, AppStatus, StateLocation};
+use beacon_core::runtime::{App, AppConfig, AppStatus, RestorePhase, StateLocation};
 
 use super::counting::{Counting, PARTITIONS};
+use super::faulty::FaultyLog;
 use super::{count, state_on_disk, wait_until};
 
 /// A pause between appends that lets other things happen meanwhile.
@@ -181,6 +184,53 @@ pub fn a_spoilt_newest_checkpoint_falls_back_along_the_chain(kept: &Kept, spoilt
     }
     let app = kept.wait_running(kept.start());
     assert_eq!(app.stats().checkpoint_restores, u64::from(PARTITIONS), "{spoilt:?}");
+    kept.finish(app);
+}
+
+/// All tasks but one run and count, while that one is in this phase of its restore.
+fn the_others_count(kept: &Kept, app: &App, phase: RestorePhase) {
+    wait_until("the others run", || app.stats().tasks == u64::from(PARTITIONS) - 1);
+    wait_until("the slow one has begun", || app.restores().first().is_some_and(|restore| restore.total > 0));
+    let progress = app.restores();
+    assert_eq!((progress.len(), progress[0].phase), (1, phase));
+    assert!(progress[0].left() > 0, "{progress:?}");
+    assert_eq!(app.stats().restoring, 1);
+    let counted = || count(kept.log.as_ref(), &kept.job.output());
+    let (before, said) = (app.stats().records, counted());
+    kept.job.feed_all(kept.log.as_ref());
+    wait_until("the others count", || app.stats().records > before && counted() > said);
+    assert_eq!(app.restores().len(), 1, "it is not done yet");
+}
+
+/// While the files of one task's checkpoint do not come, the other tasks work.
+pub fn one_task_fetches_files_while_the_others_work(kept: &Kept) {
+    kept.run_until_trimmed_and_lose_the_disk();
+    let slow = kept.task(0).prefix();
+    kept.store.set_faults(move |operation, name| {
+        (operation == Operation::Download && name.starts_with(&slow) && name.contains("/files/"))
+            .then_some(ObjectFault::Half)
+    });
+    let app = kept.start();
+    the_others_count(kept, &app, RestorePhase::Files);
+    kept.store.clear_faults();
+    kept.finish(app);
+}
+
+/// While one task reads its changelog, and for long, the other tasks work. The job is on `log`.
+pub fn one_task_reads_its_changelog_while_the_others_work(kept: &Kept, log: &FaultyLog) {
+    let config = || {
+        let mut config = kept.config();
+        config.checkpoints = None;
+        config
+    };
+    let app = kept.start_with(config());
+    kept.count_half();
+    app.stop().expect("stopped");
+    std::fs::remove_dir_all(kept.directory(0)).expect("it is there");
+    log.faults.silence(Some(TopicPartition::new(format!("{}-changelog", kept.job.application()), 0)));
+    let app = kept.start_with(config());
+    the_others_count(kept, &app, RestorePhase::Changelog);
+    log.faults.silence(None);
     kept.finish(app);
 }
 
