@@ -189,6 +189,10 @@ pub trait Session: Send {
     /// Waits at most `timeout` for the next event. A zero time-out asks without waiting.
     ///
     /// Calling it answers the last `Revoked`: those partitions are given up now.
+    ///
+    /// # Errors
+    /// Those of the log. Records that were trimmed before the group had read them are [`LogErrorKind::Trimmed`] on Kafka, and an
+    /// application ends with it; the embedded and the simulated log warn and go on at the first record that is left.
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
 
     /// Whether a revocation asks back all partitions at once, to be followed by an assignment that names all over again

@@ -27,6 +27,7 @@ pub struct Change<K, V> {
 /// The value of a key, and how far the picture had come that it was read from: see
 /// [`View::get_with_offsets`](super::View::get_with_offsets).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer<V> {
     /// `None` when the key has no value.
     pub value: Option<Arc<V>>,
