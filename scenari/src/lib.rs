@@ -11,6 +11,7 @@ pub mod amtool;
 pub mod binaries;
 pub mod http;
 pub mod kafka;
+pub mod metric;
 pub mod ports;
 pub mod process;
 pub mod prometheus;

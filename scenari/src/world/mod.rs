@@ -27,6 +27,7 @@ use crate::alert::{self, Alert};
 use crate::binaries::workspace;
 use crate::http;
 use crate::kafka::Kafka;
+use crate::metric;
 use crate::ports::free_port;
 use crate::process::{Launch, Process};
 use crate::topic::{self, Entry};
@@ -145,12 +146,7 @@ impl World {
 
     /// What a member says of one of its metrics now: the sum over all labels; nothing while it does not answer.
     pub fn metric(&self, role: Role, name: &str) -> Option<f64> {
-        let address = format!("http://127.0.0.1:{}/metrics", self.members[self.index(role)].port);
-        let answer = http::get(&address).and_then(|answer| answer.expect_status(200)).ok()?;
-        let of_this = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let values =
-            answer.body.lines().filter(of_this).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        Some(values.sum())
+        metric::sum(&format!("http://127.0.0.1:{}", self.members[self.index(role)].port), name)
     }
 
     /// Where it keeps state and configuration.

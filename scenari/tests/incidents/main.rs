@@ -13,6 +13,7 @@ mod killed_worker;
 mod late_kafka;
 mod lives;
 mod lost_disk;
+mod members;
 mod poison;
 mod power_cut;
 mod receiver_down;
