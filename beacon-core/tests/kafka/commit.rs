@@ -111,7 +111,7 @@ fn a_dropped_session_blocks_nobody() {
 }
 
 /// The safe client's own calls take 101 ms at least, because they poll in steps of 100.
-const FLOOR: Duration = Duration::from_millis(50);
+const FLOOR: Duration = Duration::from_millis(80);
 
 #[test]
 fn a_commit_is_fast() {
@@ -142,9 +142,9 @@ fn a_commit_is_fast() {
             took[took.len() * 99 / 100],
             took[took.len() - 1]
         );
-        // A quarter and not the half of them: a busy machine makes any commit slow, a floor makes all of them slow.
-        let quarter = took[took.len() / 4];
-        assert!(quarter < FLOOR, "a commit to {partitions} partitions waits for something: {quarter:?} at best");
+        // The fastest tenth and not the half of them: a busy machine makes most commits slow, a floor makes all of them slow.
+        let tenth = took[took.len() / 10];
+        assert!(tenth < FLOOR, "commits to {partitions} partitions wait for something: {tenth:?} at best");
         session.close().expect("closed");
     }
 }
