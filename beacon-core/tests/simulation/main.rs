@@ -3,6 +3,7 @@
 //! `BEACON_SEEDS=START..END` runs other seeds than the default; see `scripts/simulate.sh`.
 
 mod checkpoints;
+mod clocks;
 mod job;
 mod operators;
 #[allow(dead_code, reason = "inquiries need the wall clock")]
@@ -95,4 +96,14 @@ fn every_kind_of_fault_happens() {
 fn timers_wait_for_the_backlog_after_every_downtime() {
     let summary = watch::watch().seeds(0..200).run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(summary.faults[&Fault::Blackout] > 100, "{summary}");
+}
+
+#[test]
+fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
+    let (start, end) = asked_for(200);
+    for faults in [Faults::only([Fault::Zombie]), Faults::all()] {
+        let summary = clocks::clocks(faults).seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+        tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
+        assert!(end - start < 20 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
+    }
 }
