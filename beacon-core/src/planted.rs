@@ -15,6 +15,10 @@ pub(crate) enum Planted {
     /// State is applied before the log has said "committed".
     #[cfg(test)]
     AppliedBeforeCommit,
+    /// A task asked back and given again is taken for current, though it may have been another's in between.
+    ParkedTaskTrusted,
+    /// A task asked back keeps what it could not commit, and goes on with it when it is given again.
+    ParkedWithItsWork,
     /// After a downtime, overdue timers fire before the backlog that cancels them is read.
     TimersNotHeldBack,
 }

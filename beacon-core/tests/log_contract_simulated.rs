@@ -6,6 +6,7 @@ mod log_contract;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use beacon_core::log::model::Rebalancing;
 use beacon_core::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
 use beacon_core::log::{CleanupPolicy, Event, Log, SessionConfig, TopicPartition, TopicSpec};
 use beacon_core::tools::{Holder, holders};
@@ -45,14 +46,25 @@ impl Surroundings for Calm {
     }
 }
 
-log_contract::claims!(|_| Subject {
-    log: Arc::new(SimulatedLog::new(Arc::new(Calm { started: Instant::now(), marker_delay: Duration::ZERO }))),
-    prefix: unique_prefix(),
-    patience: Duration::from_secs(20),
-    quiet: Duration::from_millis(150),
-    session_timeout: Duration::from_secs(2),
-    keep: Box::new(()),
-});
+fn subject(rebalancing: Rebalancing) -> Subject {
+    let calm = Arc::new(Calm { started: Instant::now(), marker_delay: Duration::ZERO });
+    Subject {
+        log: Arc::new(SimulatedLog::with_rebalancing(calm, rebalancing)),
+        prefix: unique_prefix(),
+        patience: Duration::from_secs(20),
+        quiet: Duration::from_millis(150),
+        session_timeout: Duration::from_secs(2),
+        keep: Box::new(()),
+    }
+}
+
+log_contract::claims!(|_| subject(Rebalancing::OneByOne));
+
+mod all_at_once {
+    use super::*;
+
+    log_contract::claims!(|_| subject(Rebalancing::AllAtOnce));
+}
 
 /// Looks until `holds`.
 fn look_until(log: &dyn Log, holds: impl Fn(&[Holder]) -> bool) -> Vec<Holder> {

@@ -20,6 +20,7 @@ use super::stats::Stats;
 use super::thread::StreamThread;
 use crate::codec::murmur2;
 use crate::log::{Event, Isolation, LogError, Reader};
+use crate::planted::{self, Planted};
 use crate::state::StateError;
 use crate::task::{Task, TaskError, TaskId, TaskSettings};
 
@@ -160,7 +161,9 @@ impl StreamThread {
             // Half of a restore is as good on disk.
             return slot.task.flush();
         }
-        slot.task.dropped()?;
+        if !planted::is_in(Planted::ParkedWithItsWork) {
+            slot.task.dropped()?;
+        }
         let kept = Kept { task: slot.task, parked: true, warm: true, last_flush: slot.last_flush };
         self.standbys.kept.insert(id, kept);
         Ok(())

@@ -1,7 +1,7 @@
 //! A job that only somebody else's commit can fool: clocks that strike by themselves, so that what is committed is timers'
 //! work and moves no offset.
 //!
-//! All clocks strike at the full second. So a thread has much to send in one turn, and where one stands still it has most
+//! All clocks strike on the same beat. So a thread has much to send in one turn, and where one stands still it has most
 //! often sent something of it and not yet all. Transactions outlive sessions: who comes back late has not lost its
 //! transaction, and nothing but the group stands between its commit and the work that another member has done meanwhile.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use beacon_core::log::Record;
 use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
+use beacon_core::runtime::Membership;
 use beacon_core::state::Value;
 use beacon_core::testing::simulation::{Faults, Simulation};
 use beacon_core::time::ProcessingTime;
@@ -19,8 +20,8 @@ use super::job::{PARTITIONS, topic};
 
 const CLOCKS: u64 = 12;
 /// How often each strikes.
-const STRIKES: u64 = 12;
-const SECOND: Duration = Duration::from_secs(1);
+const STRIKES: u64 = 30;
+const BEAT: Duration = Duration::from_millis(400);
 
 timer_tags! {
     enum Hand { Strike = 1 }
@@ -30,9 +31,9 @@ struct Clock {
     strikes: Value<u64>,
 }
 
-fn next_second(now: ProcessingTime) -> ProcessingTime {
-    let second = SECOND.as_millis() as i64;
-    ProcessingTime::from_millis((now.as_millis() / second + 1) * second)
+fn next_beat(now: ProcessingTime) -> ProcessingTime {
+    let beat = BEAT.as_millis() as i64;
+    ProcessingTime::from_millis((now.as_millis() / beat + 1) * beat)
 }
 
 impl KeyedProcess for Clock {
@@ -42,14 +43,14 @@ impl KeyedProcess for Clock {
     type Timer = Hand;
 
     fn on_record(&self, _: String, ctx: &mut Ctx<'_, Self>) -> OpResult {
-        ctx.set_timer(Hand::Strike, next_second(ctx.processing_time()))
+        ctx.set_timer(Hand::Strike, next_beat(ctx.processing_time()))
     }
 
     fn on_timer(&self, _: Hand, ctx: &mut Ctx<'_, Self>) -> OpResult {
         let strikes = self.strikes.get(ctx)?.unwrap_or(0) + 1;
         self.strikes.set(ctx, &strikes);
         if strikes < STRIKES {
-            ctx.set_timer(Hand::Strike, next_second(ctx.processing_time()))?;
+            ctx.set_timer(Hand::Strike, next_beat(ctx.processing_time()))?;
         }
         ctx.emit((ctx.key().clone(), format!("strike {strikes}")))
     }
@@ -65,7 +66,7 @@ fn topology() -> Topology {
     app.build().expect("a valid topology")
 }
 
-/// Clocks that are wound up once and strike for a while, under these faults, on three processes.
+/// Clocks that are wound up once and strike for a while, under these faults, on four processes.
 pub fn clocks(faults: Faults) -> Simulation {
     let wind_up = |number: u64| {
         let clock = format!("c{number}");
@@ -73,13 +74,23 @@ pub fn clocks(faults: Faults) -> Simulation {
     };
     Simulation::new(topology())
         .partitions(PARTITIONS)
+        .processes(4)
         .topics(["clocks", "strikes"].map(topic))
         .input(move |_| (0..CLOCKS).map(wind_up).collect())
-        .faults_after_input(SECOND * STRIKES as u32)
-        .quiet(SECOND * 2)
+        .faults_after_input(BEAT * STRIKES as u32)
+        .quiet(BEAT * 4)
         .configure(|config| {
             config.session_timeout = Duration::from_secs(2);
             config.transaction_timeout = Duration::from_secs(10);
         })
         .faults(faults)
+}
+
+/// The same with work at hand most of the time, in processes that leave when they are asked to and are not waited for.
+pub fn lazy(faults: Faults) -> Simulation {
+    clocks(faults).configure(|config| {
+        config.membership = Membership::Dynamic;
+        config.commit_when_idle = false;
+        config.commit_interval = Duration::from_secs(1);
+    })
 }

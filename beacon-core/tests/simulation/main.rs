@@ -17,6 +17,7 @@ mod watch;
 use std::io::Write as _;
 use std::time::Instant;
 
+use beacon_core::runtime::Membership;
 use beacon_core::testing::simulation::{Fault, Faults, Summary};
 
 /// Seeds of a run without `BEACON_SEEDS`, divided among the tests that run at the same time.
@@ -101,9 +102,19 @@ fn timers_wait_for_the_backlog_after_every_downtime() {
 #[test]
 fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
     let (start, end) = asked_for(200);
-    for faults in [Faults::only([Fault::Zombie]), Faults::all()] {
-        let summary = clocks::clocks(faults).seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+    let jobs =
+        [clocks::clocks(Faults::only([Fault::Zombie])), clocks::clocks(Faults::all()), clocks::lazy(Faults::all())];
+    for clocks in jobs {
+        let summary = clocks.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
         tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
         assert!(end - start < 20 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
     }
+}
+
+#[test]
+fn every_seed_of_members_that_nobody_waits_for_ends_as_a_calm_run_does() {
+    let (start, end) = asked_for(200);
+    let shop = job::shop(Faults::all()).configure(|config| config.membership = Membership::Dynamic);
+    let summary = shop.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+    tell(&format!("simulation with dynamic members: seeds {start}..{end}: {summary}"));
 }

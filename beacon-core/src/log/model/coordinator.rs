@@ -1,11 +1,11 @@
 //! All groups and all transactional ids of a log: joining, fencing, polling, and which commit may go ahead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group::Group;
-use super::member::{Fencing, Member, Refusal};
+use super::group::{Group, Rebalancing};
+use super::member::{Fencing, Member, Place, Refusal};
 use crate::log::TopicPartition;
 
 /// Names a session; never used twice by one coordinator.
@@ -77,12 +77,23 @@ enum Standing {
 /// The groups of a log.
 #[derive(Debug, Default)]
 pub struct Coordinator {
+    rebalancing: Rebalancing,
     groups: BTreeMap<String, Group>,
     sessions: BTreeMap<MemberId, Standing>,
     last_id: u64,
 }
 
 impl Coordinator {
+    /// One without groups, where partitions change hands in this way.
+    pub fn new(rebalancing: Rebalancing) -> Self {
+        Self { rebalancing, ..Self::default() }
+    }
+
+    /// How partitions change hands.
+    pub fn rebalancing(&self) -> Rebalancing {
+        self.rebalancing
+    }
+
     /// Joins a group, fencing older sessions with the same transactional or instance id.
     ///
     /// The fenced session's partitions are free at once: the new one, if it has the same identity, gets them with its
@@ -92,15 +103,21 @@ impl Coordinator {
         if predecessors.iter().any(|(id, _)| self.member(*id).is_some_and(|member| member.committing)) {
             return Join::Wait;
         }
+        let inherited = self.inherited(&joining);
         let mut wake = Vec::new();
         for (id, fencing) in predecessors {
-            wake.extend(self.remove(id, fencing, now));
+            match &inherited {
+                // Its group does not notice.
+                Some((heir_of, _)) if *heir_of == id => self.replace(id, fencing),
+                _ => wake.extend(self.remove(id, fencing, now)),
+            }
             wake.push(id);
         }
         self.last_id += 1;
         let id = MemberId(self.last_id);
         self.sessions.insert(id, Standing::In(joining.group.clone()));
-        let group = self.groups.entry(joining.group).or_default();
+        let rebalancing = self.rebalancing;
+        let group = self.groups.entry(joining.group).or_insert_with(|| Group::new(rebalancing));
         let member = Member {
             transactional_id: joining.transactional_id,
             instance_id: joining.instance_id,
@@ -113,9 +130,14 @@ impl Coordinator {
             committing: false,
             last_poll: now,
             awaited_since: None,
+            place: Place::Waiting,
+            expects: false,
         };
         group.members.insert(id, member);
-        wake.extend(group.rebalance(now));
+        match inherited {
+            Some((_, target)) => group.give(id, target),
+            None => wake.extend(group.rebalance(now)),
+        }
         Join::Joined { member: id, wake }
     }
 
@@ -141,6 +163,9 @@ impl Coordinator {
             for partition in partitions {
                 member.owned.remove(partition);
             }
+            // Where everything moves at once: still to be told, whatever becomes of it meanwhile.
+            member.place = Place::Given;
+            member.expects = true;
         }
     }
 
@@ -215,6 +240,27 @@ impl Coordinator {
             }
         }
         found
+    }
+
+    /// What a static member takes over from its ghost: where everything moves at once, a group at work goes on as if the two
+    /// were one (KIP-345).
+    fn inherited(&self, joining: &Joining) -> Option<(MemberId, BTreeSet<TopicPartition>)> {
+        let group = self.groups.get(&joining.group)?;
+        let instance = joining.instance_id.as_ref()?;
+        let (id, ghost) = group.members.iter().find(|(_, member)| member.instance_id.as_ref() == Some(instance))?;
+        let unnoticed = self.rebalancing == Rebalancing::AllAtOnce
+            && !group.in_round
+            && !ghost.is_expelled()
+            && ghost.topics == joining.topics;
+        unnoticed.then(|| (*id, ghost.target.clone()))
+    }
+
+    fn replace(&mut self, id: MemberId, fencing: Fencing) {
+        if let Some(Standing::In(name)) = self.sessions.insert(id, Standing::Out(fencing))
+            && let Some(group) = self.groups.get_mut(&name)
+        {
+            group.members.remove(&id);
+        }
     }
 
     fn remove(&mut self, id: MemberId, fencing: Fencing, now: Duration) -> Vec<MemberId> {

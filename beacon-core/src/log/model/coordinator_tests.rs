@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Coordinator, Fencing, Join, Joining, MemberId, News, Refusal};
+use super::{Coordinator, Fencing, Join, Joining, MemberId, News, Rebalancing, Refusal};
 use crate::log::TopicPartition;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -181,8 +181,9 @@ proptest! {
     #[test]
     fn no_partition_can_be_committed_by_two_and_all_are_owned_in_the_end(
         acts in proptest::collection::vec(act(), 0..120),
+        rebalancing in prop_oneof![Just(Rebalancing::OneByOne), Just(Rebalancing::AllAtOnce)],
     ) {
-        let mut coordinator = Coordinator::default();
+        let mut coordinator = Coordinator::new(rebalancing);
         let mut current: BTreeMap<u8, MemberId> = BTreeMap::new();
         let mut beliefs = Beliefs::new();
         let mut now = Duration::ZERO;

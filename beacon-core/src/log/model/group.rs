@@ -11,17 +11,43 @@ use super::coordinator::{MemberId, News};
 use super::member::Member;
 use crate::log::TopicPartition;
 
+/// How partitions change hands when members come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rebalancing {
+    /// One by one, as Kafka's KIP-848 does: a member keeps what stays its own and goes on reading it.
+    #[default]
+    OneByOne,
+    /// All at once, as Kafka's classic protocol does with its range assignor: see `all_at_once.rs`.
+    AllAtOnce,
+}
+
 /// The members of one group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
+    pub(super) rebalancing: Rebalancing,
+    /// Where everything moves at once: members are giving everything up, and nobody knows the next assignment yet.
+    pub(super) in_round: bool,
     /// Grows with each change of membership.
     pub(super) generation: u64,
     pub(super) members: BTreeMap<MemberId, Member>,
 }
 
 impl Group {
+    pub(super) fn new(rebalancing: Rebalancing) -> Self {
+        Self { rebalancing, ..Self::default() }
+    }
+
     /// Divides the partitions anew after a change of membership; returns the members that have something to do.
     pub(super) fn rebalance(&mut self, now: Duration) -> Vec<MemberId> {
+        if self.rebalancing == Rebalancing::AllAtOnce {
+            return self.begin_round(now);
+        }
+        self.divide(now);
+        self.unsettled()
+    }
+
+    /// Sets what each member shall own: a new generation.
+    pub(super) fn divide(&mut self, now: Duration) {
         self.generation += 1;
         let active: Vec<MemberId> =
             self.members.iter().filter(|(_, member)| !member.is_expelled()).map(|(id, _)| *id).collect();
@@ -36,11 +62,13 @@ impl Group {
                 member.aim(target, now);
             }
         }
-        self.unsettled()
     }
 
     /// One member polls: what has it to be told, and who else can go on because of it.
     pub(super) fn poll(&mut self, id: MemberId, now: Duration) -> (News, Vec<MemberId>) {
+        if self.rebalancing == Rebalancing::AllAtOnce {
+            return self.poll_at_once(id, now);
+        }
         let mut wake = self.give_up(id, now);
         wake.extend(self.expel_silent(now));
         let Some(member) = self.members.get_mut(&id) else {
@@ -93,10 +121,7 @@ impl Group {
         let mut expelled = false;
         for member in self.members.values_mut() {
             if deadline(member).is_some_and(|deadline| deadline <= now) {
-                member.lost = Some(std::mem::take(&mut member.owned));
-                member.target.clear();
-                member.revoking.clear();
-                member.awaited_since = None;
+                member.expel();
                 expelled = true;
             }
         }

@@ -51,6 +51,18 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Where a member of a group that moves everything at once is in the round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It works by the assignment it was told of last, and hears at its next poll of a round that has begun.
+    #[default]
+    Working,
+    /// It has given everything up and waits for the others.
+    Waiting,
+    /// Its next assignment is there and it has not been told.
+    Given,
+}
+
 /// A member as its group keeps it.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -70,6 +82,10 @@ pub(super) struct Member {
     pub(super) last_poll: Duration,
     /// Since when others wait for something this member owns.
     pub(super) awaited_since: Option<Duration>,
+    /// Where everything moves at once: see [`Place`].
+    pub(super) place: Place,
+    /// It heard of a revocation and not of what followed: it is told of its next assignment even if that is empty.
+    pub(super) expects: bool,
 }
 
 impl Member {
@@ -80,6 +96,15 @@ impl Member {
 
     pub(super) fn is_expelled(&self) -> bool {
         self.lost.is_some()
+    }
+
+    /// Takes everything from it. What it was asked for it gives up without being told again.
+    pub(super) fn expel(&mut self) {
+        self.lost = Some(&self.owned - &std::mem::take(&mut self.revoking));
+        self.owned.clear();
+        self.target.clear();
+        self.awaited_since = None;
+        self.place = Place::Working;
     }
 
     /// Whether it owns exactly what it shall.

@@ -7,8 +7,8 @@
 //!
 //! Invariants, each under a test:
 //!
-//! * a partition has at most one owner in a group at any time, and becomes somebody else's only after its owner polled
-//!   again, left, was fenced, or stayed silent for its session time-out while others waited
+//! * a partition has at most one owner in a group at any time, however it changes hands, and becomes somebody else's only
+//!   after its owner polled again, left, was fenced, or stayed silent for its session time-out while others waited
 //!   (`src/log/model/coordinator_tests.rs: a_partition_moves_only_after_its_owner_polled_twice`,
 //!   `src/log/model/coordinator_tests.rs: a_silent_member_is_expelled_only_while_others_wait_for_it`);
 //! * no commit is let through for a session that was fenced, or for a partition that is not its own
@@ -16,6 +16,7 @@
 //! * a session in the middle of a commit is neither fenced nor expelled before that commit has ended
 //!   (`src/log/model/coordinator_tests.rs: a_committing_member_is_neither_expelled_nor_fenced`).
 
+mod all_at_once;
 mod assignment;
 mod coordinator;
 mod cursor;
@@ -25,11 +26,14 @@ mod range;
 mod transaction;
 
 #[cfg(test)]
+mod all_at_once_tests;
+#[cfg(test)]
 mod coordinator_tests;
 
 pub use assignment::{Subscriber, range_assignment};
 pub use coordinator::{Coordinator, Join, Joining, MemberId, News, Turn};
 pub use cursor::{Cursor, Step};
+pub use group::Rebalancing;
 pub use member::{Fencing, Refusal};
 pub use range::{FirstRead, Trim, first_read, reserve, trim};
 pub use transaction::{Misuse, Transaction};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::errors;
 use super::partition::Partition;
 use super::transactions::{Decided, GroupOffsets, TransactionId, Transactions};
-use crate::log::model::Coordinator;
+use crate::log::model::{Coordinator, Rebalancing};
 use crate::log::{Isolation, LogError, Offset, OffsetRange, Record, SendRecord, TopicPartition, partition};
 
 /// As Kafka's default `max.message.bytes`, roughly.
@@ -20,6 +20,11 @@ pub(super) struct Broker {
 }
 
 impl Broker {
+    pub(super) fn new(rebalancing: Rebalancing) -> Self {
+        let state = State { coordinator: Coordinator::new(rebalancing), ..State::default() };
+        Self { state: Mutex::new(state) }
+    }
+
     /// The state as of `now`: what is due by then has happened.
     pub(super) fn at(&self, now: Duration) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

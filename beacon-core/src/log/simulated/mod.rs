@@ -2,8 +2,8 @@
 //!
 //! It behaves as Apache Kafka does where that has cost somebody a night: transactions are written as they come and
 //! decided later, markers take offsets and get to each partition at a time of their own, an open transaction holds up
-//! committed reads until it times out, silent members are expelled, and the group checks who commits rather than what
-//! is committed. Groups, transactions and cursors are those of [`crate::log::model`], which the embedded log uses, too.
+//! committed reads until it times out, silent members are expelled, partitions change hands one by one or all at once, and
+//! the group checks who commits rather than what is committed. Groups, transactions and cursors are those of [`crate::log::model`], which the embedded log uses, too.
 //!
 //! What it deliberately does not do: it has no thread and no clock, it never waits, it keeps everything until it is
 //! trimmed, and it decides no fault. [`Surroundings`] do: one for each client, which is one process.
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use broker::{Broker, State};
 
-use super::model::{MemberId, Trim, trim};
+use super::model::{MemberId, Rebalancing, Trim, trim};
 use super::{
     Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, OpenTransaction, Reader, Session,
     SessionConfig, TopicDescription, TopicPartition, TopicSpec,
@@ -39,9 +39,15 @@ pub struct SimulatedLog {
 }
 
 impl SimulatedLog {
-    /// An empty log, and its first client.
+    /// An empty log, and its first client. Partitions change hands one by one.
     pub fn new(surroundings: Arc<dyn Surroundings>) -> Self {
-        Self { client: Client { broker: Arc::default(), surroundings } }
+        Self::with_rebalancing(surroundings, Rebalancing::default())
+    }
+
+    /// The same where partitions change hands in this way: one by one as under Kafka's KIP-848, or all at once as under its
+    /// classic protocol, which Kafka's static members speak.
+    pub fn with_rebalancing(surroundings: Arc<dyn Surroundings>, rebalancing: Rebalancing) -> Self {
+        Self { client: Client { broker: Arc::new(Broker::new(rebalancing)), surroundings } }
     }
 
     /// A client of the same log in surroundings of its own.

@@ -9,7 +9,7 @@ use super::errors;
 use super::feed::{Feed, OnTrimmed};
 use super::surroundings::{Call, Fate};
 use super::transactions::{GroupOffsets, TransactionId};
-use crate::log::model::{FirstRead, Join, Joining, MemberId, News, Transaction, first_read};
+use crate::log::model::{FirstRead, Join, Joining, MemberId, News, Rebalancing, Transaction, first_read};
 use crate::log::{
     CommitError, CommitReceipt, Event, Isolation, LogError, Offset, SendRecord, Session, SessionConfig, TopicPartition,
 };
@@ -34,6 +34,8 @@ pub(super) struct SimulatedSession {
     feed: Feed,
     /// What the last poll asked back.
     revoked: Vec<TopicPartition>,
+    /// Everything was asked back, and what followed has not been told.
+    rejoining: bool,
     order: Transaction,
     transaction: Option<TransactionId>,
     doubt: Option<Doubt>,
@@ -68,6 +70,7 @@ impl SimulatedSession {
             config,
             feed: Feed::new(Isolation::Committed, OnTrimmed::Skip),
             revoked: Vec::new(),
+            rejoining: false,
             order: Transaction::None,
             transaction: None,
             doubt: None,
@@ -90,6 +93,7 @@ impl SimulatedSession {
             }
             News::Revoked(partitions) => {
                 self.revoked.clone_from(&partitions);
+                self.rejoining = state.coordinator.rebalancing() == Rebalancing::AllAtOnce;
                 Ok(Some(Event::Revoked(partitions)))
             }
             News::Assigned(partitions) => {
@@ -110,6 +114,7 @@ impl SimulatedSession {
                 for (partition, offset) in &assigned {
                     self.feed.add(partition.clone(), *offset);
                 }
+                self.rejoining = false;
                 Ok(Some(Event::Assigned(assigned)))
             }
             News::Nothing { .. } => self.feed.next(&state, limit),
@@ -227,7 +232,7 @@ impl Session for SimulatedSession {
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
         let deadline = self.client.now().saturating_add(timeout);
         loop {
-            self.client.meet(Call::Poll, "a poll")?;
+            self.client.meet(if self.rejoining { Call::Rejoin } else { Call::Poll }, "a poll")?;
             let revoked = std::mem::take(&mut self.revoked);
             self.feed.remove(&revoked);
             if let Some(event) = self.look()? {
@@ -237,6 +242,10 @@ impl Session for SimulatedSession {
                 return Ok(Event::Idle);
             }
         }
+    }
+
+    fn revokes_all(&self) -> bool {
+        self.client.state().coordinator.rebalancing() == Rebalancing::AllAtOnce
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
@@ -295,8 +304,11 @@ impl Session for SimulatedSession {
     fn close(mut self: Box<Self>) -> Result<(), LogError> {
         self.client.meet(Call::Close, "a close")?;
         self.give_up_transaction();
-        // A static member that closes leaves for good here; dropping the session then changes nothing.
-        self.client.leave(self.member);
+        // A static member of a group where everything moves at once is waited for, as on Kafka (KIP-345). Elsewhere it leaves
+        // for good, and dropping the session then changes nothing.
+        if self.config.instance_id.is_none() || !self.revokes_all() {
+            self.client.leave(self.member);
+        }
         Ok(())
     }
 }

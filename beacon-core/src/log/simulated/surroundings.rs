@@ -19,6 +19,8 @@ pub enum Call<'a> {
     Join,
     /// [`crate::log::Session::poll`].
     Poll,
+    /// The same, between a revocation of everything and the assignment that follows it.
+    Rejoin,
     /// [`crate::log::Reader::poll`].
     Read,
     /// [`crate::log::Session::send`].

@@ -91,8 +91,8 @@ impl Hands {
             met.fate = Fate::Dead;
             return met;
         }
-        // Commits are where a pause hurts most.
-        let chances = if matches!(kind, Kind::Commit) { 8 } else { 1 };
+        // Where a pause hurts most.
+        let chances = if matches!(kind, Kind::Commit | Kind::Rejoin) { 8 } else { 1 };
         if (0..chances).any(|_| world.draws(Fault::Zombie)) {
             let longest = world.session_timeout * 5 / 2;
             met.takes = world.random.between(world.session_timeout / 2, longest);
@@ -141,6 +141,8 @@ impl Hands {
 enum Kind {
     Disk,
     Commit,
+    /// Between a revocation and an assignment.
+    Rejoin,
     Other,
 }
 
@@ -161,6 +163,7 @@ fn describe(call: Call<'_>) -> (&'static str, u64, Kind) {
         Call::Trim(partition) => ("trim", u64::from(partition.partition), Kind::Other),
         Call::Join => ("join", 0, Kind::Other),
         Call::Poll => ("poll", 0, Kind::Other),
+        Call::Rejoin => ("poll for the next assignment", 0, Kind::Rejoin),
         Call::Read => ("read", 0, Kind::Other),
         Call::Send => ("send", 0, Kind::Other),
         Call::Commit { offsets } => ("commit", offsets as u64, Kind::Commit),

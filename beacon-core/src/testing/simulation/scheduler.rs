@@ -184,7 +184,9 @@ impl Scheduler {
         processes: usize,
         step_limit: u64,
     ) -> Result<Rc<Self>, LogError> {
-        let log = SimulatedLog::new(Arc::new(Outside { world: Arc::clone(&world) }));
+        let rebalancing = enter(&world).rebalancing;
+        let outside = Arc::new(Outside { world: Arc::clone(&world) });
+        let log = SimulatedLog::with_rebalancing(outside, rebalancing);
         log.create_topics(&config.topics)?;
         let places = (0..processes).map(|_| Place {
             incarnation: Incarnation(0),

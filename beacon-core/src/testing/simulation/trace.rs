@@ -26,22 +26,24 @@ pub(super) struct Trace {
     events: u64,
     last: VecDeque<Event>,
     faults: Vec<(Event, Fault)>,
+    /// What the seed has chosen for the whole run, to be told with its end.
+    chosen: &'static str,
     pub(super) counts: BTreeMap<Fault, u64>,
 }
 
-impl Default for Trace {
-    fn default() -> Self {
+impl Trace {
+    /// Nothing has happened yet.
+    pub(super) fn new(chosen: &'static str) -> Self {
         Self {
             hash: 0xcbf2_9ce4_8422_2325,
             events: 0,
             last: VecDeque::new(),
             faults: Vec::new(),
+            chosen,
             counts: BTreeMap::new(),
         }
     }
-}
 
-impl Trace {
     pub(super) fn note(&mut self, event: Event) {
         self.events += 1;
         self.mix(&(event.at.as_micros() as u64).to_le_bytes());
@@ -83,6 +85,7 @@ impl Trace {
             }
         };
         let skipped = self.faults.len().saturating_sub(KEPT);
+        let _ = writeln!(text, "{}", self.chosen);
         let _ = writeln!(text, "faults ({}, the last {} of them):", self.faults.len(), self.faults.len() - skipped);
         for (event, fault) in &self.faults[skipped..] {
             lines(&mut text, event);

@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::faults::Rates;
 use super::random::Random;
 use super::trace::{Event, Trace};
+use crate::log::model::Rebalancing;
 
 /// One start of a process; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) table_bytes: usize,
     /// How much longer than it is set its stores wait to be flushed.
     pub(super) flush_factor: u32,
+    /// How partitions change hands: as for dynamic members of Kafka, or as for static ones.
+    pub(super) rebalancing: Rebalancing,
     pub(super) trace: Trace,
     last_incarnation: u64,
 }
@@ -50,6 +53,11 @@ impl World {
     pub(super) fn new(mut random: Random, rates: Rates, session_timeout: Duration) -> Self {
         let table_bytes = random.pick(&[0, 4 << 10, 1 << 20]);
         let flush_factor = random.pick(&[1, 30]);
+        let rebalancing = random.pick(&[Rebalancing::OneByOne, Rebalancing::AllAtOnce]);
+        let chosen = match rebalancing {
+            Rebalancing::OneByOne => "partitions change hands one by one",
+            Rebalancing::AllAtOnce => "partitions change hands all at once",
+        };
         Self {
             now: Duration::ZERO,
             random,
@@ -63,7 +71,8 @@ impl World {
             session_timeout,
             table_bytes,
             flush_factor,
-            trace: Trace::default(),
+            rebalancing,
+            trace: Trace::new(chosen),
             last_incarnation: 0,
         }
     }
