@@ -19,6 +19,8 @@ pub(crate) enum Planted {
     ParkedTaskTrusted,
     /// A task asked back keeps what it could not commit, and goes on with it when it is given again.
     ParkedWithItsWork,
+    /// Who finds its records trimmed away takes it for a loss of the whole group, though it is only late to hear of its own.
+    TrimTakenForLoss,
     /// After a downtime, overdue timers fire before the backlog that cancels them is read.
     TimersNotHeldBack,
 }

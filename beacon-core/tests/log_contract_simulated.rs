@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use beacon_core::log::model::Rebalancing;
 use beacon_core::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
-use beacon_core::log::{CleanupPolicy, Event, Log, SessionConfig, TopicPartition, TopicSpec};
+use beacon_core::log::{CleanupPolicy, Event, Log, LogErrorKind, SessionConfig, TopicPartition, TopicSpec};
 use beacon_core::tools::{Holder, holders};
 
 use log_contract::{Subject, plain, unique_prefix};
@@ -17,6 +17,8 @@ use log_contract::{Subject, plain, unique_prefix};
 struct Calm {
     started: Instant,
     marker_delay: Duration,
+    /// Members read before they hear of their group.
+    late: bool,
 }
 
 impl Surroundings for Calm {
@@ -37,6 +39,10 @@ impl Surroundings for Calm {
         self.now() < deadline
     }
 
+    fn hears_late(&self) -> bool {
+        self.late
+    }
+
     fn batch_records(&self) -> usize {
         500
     }
@@ -47,7 +53,7 @@ impl Surroundings for Calm {
 }
 
 fn subject(rebalancing: Rebalancing) -> Subject {
-    let calm = Arc::new(Calm { started: Instant::now(), marker_delay: Duration::ZERO });
+    let calm = Arc::new(Calm { started: Instant::now(), marker_delay: Duration::ZERO, late: false });
     Subject {
         log: Arc::new(SimulatedLog::with_rebalancing(calm, rebalancing)),
         prefix: unique_prefix(),
@@ -81,7 +87,7 @@ fn look_until(log: &dyn Log, holds: impl Fn(&[Holder]) -> bool) -> Vec<Holder> {
 #[test]
 fn who_holds_readers_back_is_named_until_the_markers_are_there() {
     let marker_delay = Duration::from_millis(300);
-    let log = SimulatedLog::new(Arc::new(Calm { started: Instant::now(), marker_delay }));
+    let log = SimulatedLog::new(Arc::new(Calm { started: Instant::now(), marker_delay, late: false }));
     let topic = |name: &str| TopicSpec {
         name: name.to_owned(),
         partitions: 1,
@@ -104,4 +110,56 @@ fn who_holds_readers_back_is_named_until_the_markers_are_there() {
         assert!(writers.clone().all(|writer| writer.is_decided), "{found:?}");
         found.is_empty()
     });
+}
+
+#[test]
+fn a_member_whose_records_were_trimmed_is_told_and_goes_on_where_it_seeks() {
+    let subject = subject(Rebalancing::AllAtOnce);
+    let input = subject.topic("behind", 1);
+    let at = TopicPartition::new(Arc::clone(&input), 0);
+    subject.append_numbers(&input, 0, 3);
+    let mut member = subject.join("group", "a", &[&input]);
+    member.poll_until("all records", |member| member.read.len() == 3);
+    subject.log.trim(&at, 2).expect("trimmed");
+    member.session.seek(&at, 0).expect("sought");
+    let error = member.session.poll(Duration::ZERO).expect_err("they are gone");
+    assert_eq!(error.kind(), LogErrorKind::Trimmed, "{error}");
+    member.session.seek(&at, 2).expect("sought");
+    member.poll_until("the last record", |member| member.read.len() == 4);
+}
+
+#[test]
+fn the_offsets_of_a_commit_that_has_returned_are_seen_although_its_markers_are_late() {
+    let calm = Calm { started: Instant::now(), marker_delay: Duration::from_secs(60), late: false };
+    let subject = Subject { log: Arc::new(SimulatedLog::new(Arc::new(calm))), ..subject(Rebalancing::OneByOne) };
+    let input = subject.topic("input", 1);
+    let at = TopicPartition::new(Arc::clone(&input), 0);
+    let mut member = subject.join("group", "a", &[&input]);
+    member.own(1);
+    for offset in [3, 5] {
+        member.session.begin().expect("begun");
+        member.session.commit(&[(at.clone(), offset)]).expect("committed");
+        assert_eq!(subject.committed("group", &[&input]), [(at.clone(), offset)]);
+    }
+}
+
+#[test]
+fn who_was_expelled_may_meet_a_trim_before_it_hears_of_its_loss() {
+    let calm = Calm { started: Instant::now(), marker_delay: Duration::ZERO, late: true };
+    let subject = Subject {
+        log: Arc::new(SimulatedLog::with_rebalancing(Arc::new(calm), Rebalancing::AllAtOnce)),
+        ..subject(Rebalancing::AllAtOnce)
+    };
+    let input = subject.topic("input", 1);
+    let at = TopicPartition::new(Arc::clone(&input), 0);
+    let mut zombie = subject.join("group", "a", &[&input]);
+    zombie.own(1);
+    subject.append_numbers(&input, 0, 3);
+    let mut heir = subject.join("group", "b", &[&input]);
+    heir.poll_until("all records of the silent member", |heir| heir.read.len() == 3);
+    heir.session.begin().expect("begun");
+    heir.session.commit(&[(at.clone(), 3)]).expect("the owner commits");
+    subject.log.trim(&at, 3).expect("trimmed");
+    let error = zombie.session.poll(Duration::ZERO).expect_err("they are gone");
+    assert_eq!(error.kind(), LogErrorKind::Trimmed, "{error}");
 }

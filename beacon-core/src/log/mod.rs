@@ -97,7 +97,8 @@ pub trait Log: Send + Sync + 'static {
     /// Start and end of a partition. With [`Isolation::Uncommitted`] the true end, never the last stable offset.
     fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError>;
 
-    /// The offsets a group has committed for the partitions of these topics; partitions without one are left out.
+    /// The offsets a group has committed for the partitions of these topics; partitions without one are left out. A commit
+    /// that has returned is seen.
     fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError>;
 
     /// Deletes the records of a partition before `before`; afterwards the partition starts there.

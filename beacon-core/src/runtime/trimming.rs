@@ -16,6 +16,7 @@ use super::environment::Background;
 use super::fault::Fault;
 use super::thread::StreamThread;
 use crate::log::{Isolation, Log, LogError, LogErrorKind, Offset, TopicPartition};
+use crate::planted::{self, Planted};
 
 /// What one thread trims, and when.
 #[derive(Default)]
@@ -77,7 +78,7 @@ impl StreamThread {
     /// One that was away for longer than its session may ask for records before it hears that its tasks are others', who have
     /// read on and trimmed: it has lost nothing and joins again. That what the *group* has not read is gone is not to be mended.
     pub(super) fn unread(&self, error: LogError) -> Fault {
-        if error.kind() != LogErrorKind::Trimmed {
+        if error.kind() != LogErrorKind::Trimmed || planted::is_in(Planted::TrimTakenForLoss) {
             return self.blame.log(error);
         }
         match self.group_has_read_on() {

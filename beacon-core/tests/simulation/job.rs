@@ -135,6 +135,15 @@ pub fn input() -> Vec<(Duration, Record)> {
     (0..WORDS * TIMES).map(visit).chain((0..PRICES).map(price)).collect()
 }
 
+/// The same where sessions end soon, and what was read is trimmed away at once: who comes back late finds nothing where it
+/// stood.
+pub fn hurried(faults: Faults) -> Simulation {
+    shop(faults).configure(|config| {
+        config.session_timeout = Duration::from_secs(2);
+        config.trim_interval = Duration::from_millis(300);
+    })
+}
+
 /// The job under these faults, on three processes.
 pub fn shop(faults: Faults) -> Simulation {
     Simulation::new(topology())

@@ -112,6 +112,15 @@ fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
 }
 
 #[test]
+fn every_seed_of_trims_at_once_ends_as_a_calm_run_does() {
+    let (start, end) = asked_for(200);
+    for faults in [Faults::only([Fault::Zombie, Fault::LateMarkers]), Faults::all()] {
+        let summary = job::hurried(faults).seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+        tell(&format!("simulation with trims at once: seeds {start}..{end}: {summary}"));
+    }
+}
+
+#[test]
 fn every_seed_of_members_that_nobody_waits_for_ends_as_a_calm_run_does() {
     let (start, end) = asked_for(200);
     let shop = job::shop(Faults::all()).configure(|config| config.membership = Membership::Dynamic);

@@ -7,28 +7,19 @@ use super::errors;
 use crate::log::model::{Cursor, Step};
 use crate::log::{Event, Isolation, LogError, Offset, OwnedBatch, TopicPartition};
 
-/// What happens to a position whose records were trimmed away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnTrimmed {
-    /// The poll fails: a restore must not have holes.
-    Fail,
-    /// Goes on at the start, as Kafka's consumers do.
-    Skip,
-}
-
-/// Cursors over partitions, served in turn.
+/// Cursors over partitions, served in turn. At a position whose records were trimmed away the poll fails: a restore must
+/// not have holes, and our members on Kafka are told as well (`auto.offset.reset=error`).
 #[derive(Debug)]
 pub(super) struct Feed {
     cursors: BTreeMap<TopicPartition, Cursor>,
     /// The partition served last; the next one is first.
     last: Option<TopicPartition>,
     isolation: Isolation,
-    on_trimmed: OnTrimmed,
 }
 
 impl Feed {
-    pub(super) fn new(isolation: Isolation, on_trimmed: OnTrimmed) -> Self {
-        Self { cursors: BTreeMap::new(), last: None, isolation, on_trimmed }
+    pub(super) fn new(isolation: Isolation) -> Self {
+        Self { cursors: BTreeMap::new(), last: None, isolation }
     }
 
     pub(super) fn add(&mut self, partition: TopicPartition, offset: Offset) {
@@ -66,7 +57,7 @@ impl Feed {
     }
 
     fn read(&mut self, at: &TopicPartition, state: &State, limit: usize) -> Result<Option<Event>, LogError> {
-        let (isolation, on_trimmed) = (self.isolation, self.on_trimmed);
+        let isolation = self.isolation;
         let cursor = self.cursor(at)?;
         loop {
             match cursor.step(state.range(at, isolation)?) {
@@ -81,10 +72,7 @@ impl Feed {
                     return Ok(None);
                 }
                 Step::Beyond { end } => return Err(errors::beyond(at, cursor.position(), end)),
-                Step::Trimmed { start } if on_trimmed == OnTrimmed::Fail => {
-                    return Err(errors::trimmed(at, cursor.position(), start));
-                }
-                Step::Trimmed { start } => cursor.advance(start),
+                Step::Trimmed { start } => return Err(errors::trimmed(at, cursor.position(), start)),
                 Step::Read(from) => {
                     let (records, next) = state.partition(at)?.read(from, isolation, limit.max(1));
                     cursor.advance(next);

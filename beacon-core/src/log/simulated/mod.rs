@@ -157,8 +157,11 @@ impl Log for SimulatedLog {
     fn committed(&self, group: &str, topics: &[&str]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
         self.client.meet(Call::Committed, "asking for a group's offsets")?;
         let state = self.client.state();
-        let wanted = |(name, at): &&(String, TopicPartition)| name == group && topics.contains(&&*at.topic);
-        Ok(state.offsets.iter().filter(|(key, _)| wanted(key)).map(|((_, at), offset)| (at.clone(), *offset)).collect())
+        // As on Kafka, a commit that has returned is seen although its markers are on their way.
+        let mut found = state.offsets.clone();
+        found.extend(state.transactions.decided_offsets());
+        let wanted = |(name, at): &(String, TopicPartition)| name == group && topics.contains(&&*at.topic);
+        Ok(found.into_iter().filter(|(key, _)| wanted(key)).map(|((_, at), offset)| (at, offset)).collect())
     }
 
     fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {

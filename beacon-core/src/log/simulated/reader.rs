@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Client;
-use super::feed::{Feed, OnTrimmed};
+use super::feed::Feed;
 use super::surroundings::Call;
 use crate::log::{Event, Isolation, LogError, Offset, Reader, TopicPartition};
 
@@ -14,7 +14,7 @@ pub(super) struct SimulatedReader {
 
 impl SimulatedReader {
     pub(super) fn new(client: Client, isolation: Isolation) -> Self {
-        Self { client, feed: Feed::new(isolation, OnTrimmed::Fail) }
+        Self { client, feed: Feed::new(isolation) }
     }
 }
 

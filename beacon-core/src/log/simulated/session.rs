@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Client;
 use super::broker::State;
 use super::errors;
-use super::feed::{Feed, OnTrimmed};
+use super::feed::Feed;
 use super::surroundings::{Call, Fate};
 use super::transactions::{GroupOffsets, TransactionId};
 use crate::log::model::{FirstRead, Join, Joining, MemberId, News, Rebalancing, Transaction, first_read};
@@ -68,7 +68,7 @@ impl SimulatedSession {
             client,
             member,
             config,
-            feed: Feed::new(Isolation::Committed, OnTrimmed::Skip),
+            feed: Feed::new(Isolation::Committed),
             revoked: Vec::new(),
             rejoining: false,
             order: Transaction::None,
@@ -77,10 +77,13 @@ impl SimulatedSession {
         })
     }
 
-    fn look(&mut self) -> Result<Option<Event>, LogError> {
+    fn look(&mut self, hears_late: bool) -> Result<Option<Event>, LogError> {
         let now = self.client.now();
         let limit = self.client.surroundings.batch_records();
         let mut state = self.client.broker.at(now);
+        if hears_late && let Some(event) = self.feed.next(&state, limit)? {
+            return Ok(Some(event));
+        }
         let turn = state.coordinator.poll(self.member, now);
         if !turn.wake.is_empty() {
             state.version += 1;
@@ -108,7 +111,8 @@ impl SimulatedSession {
                     let range = state.range(&partition, Isolation::Committed)?;
                     let committed = state.offsets.get(&(group.clone(), partition.clone())).copied();
                     let first = first_read(committed, self.config.start, range);
-                    let (FirstRead::At(offset) | FirstRead::Skipped { start: offset, .. }) = first;
+                    // As on Kafka: that records are gone is told to who reads them, and not before.
+                    let (FirstRead::At(offset) | FirstRead::Skipped { wanted: offset, .. }) = first;
                     assigned.push((partition, offset));
                 }
                 for (partition, offset) in &assigned {
@@ -235,7 +239,8 @@ impl Session for SimulatedSession {
             self.client.meet(if self.rejoining { Call::Rejoin } else { Call::Poll }, "a poll")?;
             let revoked = std::mem::take(&mut self.revoked);
             self.feed.remove(&revoked);
-            if let Some(event) = self.look()? {
+            let hears_late = revoked.is_empty() && self.client.surroundings.hears_late();
+            if let Some(event) = self.look(hears_late)? {
                 return Ok(event);
             }
             if !self.client.surroundings.wait(deadline) {

@@ -73,6 +73,11 @@ pub trait Surroundings: Send + Sync + 'static {
     /// answers `false` before the deadline steps the client again when its time has come.
     fn wait(&self, deadline: Duration) -> bool;
 
+    /// Whether the client reads what is there before it hears what has become of its membership: on the network the two
+    /// answers come in any order. One that was expelled meanwhile may so find that its records were trimmed away by those who
+    /// have them now.
+    fn hears_late(&self) -> bool;
+
     /// How many records the next poll delivers at most, from 1.
     fn batch_records(&self) -> usize;
 

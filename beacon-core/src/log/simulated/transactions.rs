@@ -86,6 +86,11 @@ impl Transactions {
         self.decided.values().any(|decided| decided.offsets.contains_key(&key))
     }
 
+    /// The offsets that decided transactions will set, later ones last.
+    pub(super) fn decided_offsets(&self) -> impl Iterator<Item = ((String, TopicPartition), Offset)> {
+        self.decided.values().flat_map(|decided| decided.offsets.clone())
+    }
+
     /// Brings the markers of one transactional id forward: a new transaction of it begins after them.
     pub(super) fn hurry(&mut self, transactional_id: &str, now: Duration) {
         for decided in self.decided.values_mut().filter(|decided| decided.transactional_id == transactional_id) {

@@ -192,6 +192,11 @@ impl Surroundings for Hands {
         false
     }
 
+    fn hears_late(&self) -> bool {
+        let mut world = enter(&self.world);
+        !world.calm && world.random.once_in(4)
+    }
+
     fn batch_records(&self) -> usize {
         1 + enter(&self.world).random.below(12) as usize
     }
@@ -247,6 +252,10 @@ impl Surroundings for Outside {
     }
 
     fn wait(&self, _: Duration) -> bool {
+        false
+    }
+
+    fn hears_late(&self) -> bool {
         false
     }
 

@@ -60,6 +60,12 @@ fn a_parked_task_that_keeps_what_it_could_not_commit_is_found() {
 }
 
 #[test]
+fn a_trim_taken_for_a_loss_of_the_whole_group_is_found() {
+    // It takes one who wakes up as a member that was expelled, and reads before it hears so. Of these seeds one in fifteen.
+    finds(Planted::TrimTakenForLoss, || job::hurried(Faults::only([Fault::Zombie])), 250);
+}
+
+#[test]
 fn timers_that_do_not_wait_for_the_backlog_are_found() {
     finds(Planted::TimersNotHeldBack, watch::watch, 500);
 }
