@@ -39,7 +39,7 @@ fn an_overlay_kept_after_a_revocation_is_found() {
 
 #[test]
 fn a_restore_to_the_stable_offset_only_is_found() {
-    finds(Planted::StableOffsetRestore, || job::shop(Faults::all()), 500);
+    finds(Planted::StableOffsetRestore, || clocks::clocks(Faults::only([Fault::Crash, Fault::LateMarkers])), 60);
 }
 
 #[test]
