@@ -192,8 +192,9 @@ pub trait Session: Send {
     /// Calling it answers the last `Revoked`: those partitions are given up now.
     ///
     /// # Errors
-    /// Those of the log. Records that were trimmed before the group had read them are [`LogErrorKind::Trimmed`] on Kafka, and an
-    /// application ends with it; the embedded and the simulated log warn and go on at the first record that is left.
+    /// Those of the log. Records that were trimmed before the group had read them are [`LogErrorKind::Trimmed`] on Kafka and
+    /// in simulation, and an application ends with it; the embedded log warns and goes on at the first record that is left
+    /// (decision 0066).
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
 
     /// Whether a revocation asks back all partitions at once, to be followed by an assignment that names all over again

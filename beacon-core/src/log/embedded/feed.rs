@@ -19,7 +19,7 @@ const LIMIT: ReadLimit = ReadLimit { bytes: 1 << 20, records: 8192 };
 pub(super) enum OnTrimmed {
     /// The poll fails: a restore must not have holes.
     Fail,
-    /// Goes on at the start with a warning, as Kafka's consumers do: retention is the topic's owner's decision.
+    /// Goes on at the start with a warning: see decision 0066.
     Skip,
 }
 
