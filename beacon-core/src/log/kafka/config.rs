@@ -131,7 +131,8 @@ impl KafkaConfig {
             // Some ten milliseconds of reading as fast as can be, which is all that has to wait here; each record costs
             // three times its bytes. 64 MiB, the default, are memory for nothing.
             .set("queued.max.messages.kbytes", "4096")
-            .set("fetch.wait.max.ms", "500")
+            // A partition that is given, resumed or asked for its end waits for the request that is under way.
+            .set("fetch.wait.max.ms", "100")
             .set("fetch.min.bytes", "1");
         self.finish(
             config,
@@ -334,9 +335,14 @@ mod tests {
             }
             native(made).map(drop).expect("librdkafka takes it");
         };
-        // The default, 1 s, is what a partition whose queue was full for a moment then waits.
-        let reading =
-            [("fetch.queue.backoff.ms", "5"), ("auto.offset.reset", "error"), ("enable.auto.commit", "false")];
+        // The defaults, 1 s and 500 ms, are what a partition waits whose queue was full for a moment, and one that is new
+        // among those that are read.
+        let reading = [
+            ("fetch.queue.backoff.ms", "5"),
+            ("fetch.wait.max.ms", "100"),
+            ("auto.offset.reset", "error"),
+            ("enable.auto.commit", "false"),
+        ];
         holds(&config.member(), &reading);
         holds(&config.reading("test", "read_uncommitted"), &reading);
         holds(&config.member(), &[("isolation.level", "read_committed")]);

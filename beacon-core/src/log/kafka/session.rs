@@ -266,6 +266,23 @@ impl KafkaSession {
         Ok((!lost.is_empty()).then_some(Event::Lost(lost)))
     }
 
+    /// Has a partition fetched that was resumed just now.
+    ///
+    /// librdkafka's thread of the broker does not hear of the end of a pause (2.12): with nothing else to fetch it sleeps
+    /// on, for up to a second. It wakes up for a seek, if only to where the partition is, and for a request.
+    fn wake(&mut self, partition: &TopicPartition) -> Result<(), LogError> {
+        match self.inbox.position(partition) {
+            // A seek to the very beginning wakes nobody.
+            None | Some(0) => {
+                let native = super::partitions::native_partition(partition);
+                // Whatever is answered: it is asked to be heard, and without an answer there is nothing to fetch.
+                let _ = self.client.watermarks(&partition.topic, native, RESOLVE_AT_LEAST);
+                Ok(())
+            }
+            Some(offset) => self.seek_started(partition, offset),
+        }
+    }
+
     /// Moves started partitions; needs librdkafka to have begun fetching them, which takes a moment after a start.
     fn seek_started(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {
         let deadline = Instant::now() + self.cluster.config().timeout;
@@ -444,7 +461,9 @@ impl Session for KafkaSession {
         if started.is_empty() {
             return Ok(());
         }
-        self.client.resume(&list(started.into_iter())).map_err(|code| log_error(code, "resuming partitions"))
+        let resumed = self.client.resume(&list(started.iter().copied()));
+        resumed.map_err(|code| log_error(code, "resuming partitions"))?;
+        started.into_iter().try_for_each(|partition| self.wake(partition))
     }
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {
