@@ -6,7 +6,7 @@ mod log_contract;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use beacon_core::log::model::Rebalancing;
+use beacon_core::log::simulated::Rebalancing;
 use beacon_core::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
 use beacon_core::log::{CleanupPolicy, Event, Log, LogErrorKind, SessionConfig, TopicPartition, TopicSpec};
 use beacon_core::tools::{Holder, holders};

@@ -95,7 +95,7 @@ impl From<MembershipFlag> for Membership {
     }
 }
 
-/// How this process works together with others of its kind; without any, nothing of it has an effect.
+/// How this process works together with others of its kind.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TogetherFlags {
     /// How its group takes this process: `static` has its tasks wait for its return, up to ten seconds, and moves no other;

@@ -21,13 +21,16 @@ use crate::state::division::Division;
 pub(crate) fn divide_marks(division: Division, origins: &[Entries]) -> Entries {
     let origins: Vec<BTreeMap<&[u8], &[u8]>> =
         origins.iter().map(|entries| entries.iter().map(|(key, value)| (&**key, &**value)).collect()).collect();
-    let mut keys = BTreeSet::new();
+    let (mut keys, mut topics) = (BTreeSet::new(), BTreeSet::new());
     for key in origins.iter().flat_map(BTreeMap::keys) {
         match writer_of_key(key) {
-            // Every writer there will be, those as well that no old one has the number of.
-            Some((number, _)) => keys.extend((0..division.to()).map(|writer| key_of_writer(number, writer))),
+            Some((number, _)) => _ = topics.insert(number),
             None => _ = keys.insert(key.to_vec()),
         }
+    }
+    // Every writer there will be, those as well that no old one has the number of.
+    for number in topics {
+        keys.extend((0..division.to()).map(|writer| key_of_writer(number, writer)));
     }
     let divided = keys.into_iter().map(|key| {
         let value = match writer_of_key(&key) {
@@ -78,6 +81,7 @@ mod tests {
     const MAY_BE_IDLE: u32 = 3;
     const STEADY: u32 = 4;
     const TOPIC: u32 = 9;
+    const FURTHER: u32 = 10;
     const IDLE_AFTER: Duration = Duration::from_millis(10);
 
     /// All tasks of an application: two sources, one of which may fall silent, announced in a re-keyed topic.
@@ -99,11 +103,13 @@ mod tests {
                     source(MAY_BE_IDLE, Some(IDLE_AFTER)),
                     source(STEADY, None),
                     TimedInput { number: TOPIC, from: TimeFrom::Tasks, stage: 1 },
+                    TimedInput { number: FURTHER, from: TimeFrom::Tasks, stage: 2 },
                 ];
                 let mut state = TaskState::new(Box::new(MemoryStore::default()));
                 entries.iter().for_each(|(key, value)| state.put(key, value));
                 state.apply().expect("memory");
-                let announced = vec![Announced { topic: "anew".into(), stage: 0 }];
+                let announced =
+                    vec![Announced { topic: "anew".into(), stage: 0 }, Announced { topic: "further".into(), stage: 1 }];
                 let mut marks = Watermarks::new(inputs, announced, count);
                 marks.load(&state).expect("own bytes");
                 (marks, state)
@@ -111,9 +117,9 @@ mod tests {
             Self { tasks: states.into_iter().map(open).collect(), now }
         }
 
-        /// Commits all, and carries what they announce to all: twice, so that what was heard is committed as well.
+        /// Commits all, and carries what they announce to all: until what was heard last is committed as well.
         fn commit(&mut self) {
-            for _ in 0..2 {
+            for _ in 0..4 {
                 let mut said = Vec::new();
                 for (number, (marks, state)) in (0..).zip(&mut self.tasks) {
                     marks.keep_step();
@@ -124,7 +130,10 @@ mod tests {
                     marks.committed();
                 }
                 for (marks, _) in &mut self.tasks {
-                    said.iter().for_each(|said| marks.hear(TOPIC, &said.bytes).expect("own bytes"));
+                    for said in &said {
+                        let number = if &*said.topic == "anew" { TOPIC } else { FURTHER };
+                        marks.hear(number, &said.bytes).expect("own bytes");
+                    }
                 }
             }
             self.tasks.iter_mut().for_each(|(marks, _)| marks.keep_step());
@@ -156,11 +165,12 @@ mod tests {
 
         /// No task takes a writer for further than it is, which is where it goes on announcing from.
         fn nobody_is_ahead_of_a_writer(&mut self) {
-            let at: Vec<_> = self.tasks.iter().map(|(marks, _)| marks.current(0)).collect();
             for entries in self.entries() {
                 for (key, value) in entries {
-                    let Some((_, writer)) = writer_of_key(&key) else { continue };
+                    let Some((number, writer)) = writer_of_key(&key) else { continue };
                     let heard = Progress::decode(&value).expect("own bytes");
+                    let stage = u8::from(number == FURTHER);
+                    let at: Vec<_> = self.tasks.iter().map(|(marks, _)| marks.current(stage)).collect();
                     assert!(
                         heard.time <= at[writer as usize],
                         "writer {writer} is at {at:?}, and was taken for {heard:?}"
@@ -220,7 +230,7 @@ mod tests {
             }
             tasks.commit();
             for (marks, _) in &tasks.tasks {
-                prop_assert_eq!(marks.current(1), Some(EventTime::from_millis(100)));
+                prop_assert_eq!(marks.current(2), Some(EventTime::from_millis(100)));
             }
         }
     }

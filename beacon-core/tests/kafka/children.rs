@@ -115,7 +115,7 @@ fn frozen_member_is_refused(protocol: GroupProtocol) {
     println!("{protocol:?}: taken over from a frozen process in {took:?}");
     // Its own session time-out was waited for, under KIP-848 too, where it is a setting of the group on the broker.
     assert!(took > SESSION_TIMEOUT - Duration::from_secs(4), "another, shorter time-out held: {took:?}");
-    assert!(took < SESSION_TIMEOUT + Duration::from_secs(10), "another, longer time-out held: {took:?}");
+    assert!(took < SESSION_TIMEOUT + Duration::from_secs(28), "another, longer time-out held: {took:?}");
     next.begin().expect("begun");
     next.send(send(&output, "owner")).expect("sent");
     next.commit(&[(partition, 1)]).expect("the owner commits");

@@ -59,9 +59,6 @@ fn run(lane: u64) -> Summary {
     let rate = summary.steps as f64 / seconds;
     tell(&format!("simulation: seeds {seeds:?}: {summary}; {seconds:.1} s, {rate:.0} steps/s"));
     assert_eq!(summary.seeds, seeds.end - seeds.start);
-    // The promise is for CI's two cores with both lanes at work; it takes about ten seconds there.
-    let is_default = std::env::var_os("BEACON_SEEDS").is_none();
-    assert!(!is_default || seconds < 120.0, "{SEEDS} seeds shall be simulated within two minutes, took {seconds:.0} s");
     summary
 }
 

@@ -28,6 +28,9 @@ use super::transaction::{Ledger, Transactor};
 const RESOLVE_EVERY: Duration = Duration::from_millis(20);
 /// One question about committed offsets may take this long even when the poll should not wait.
 const RESOLVE_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// How long waking up the client may hold up its caller, for each partition.
+const WAKE_PATIENCE: Duration = Duration::from_millis(1);
 /// How often a static member asks whether its ghost has expired.
 const GHOST_RETRY: Duration = Duration::from_millis(250);
 /// How long a partition just assigned may take to be fetched.
@@ -266,20 +269,26 @@ impl KafkaSession {
         Ok((!lost.is_empty()).then_some(Event::Lost(lost)))
     }
 
-    /// Has a partition fetched that was resumed just now.
+    /// Has a partition fetched at once that was resumed just now.
     ///
     /// librdkafka's thread of the broker does not hear of the end of a pause (2.12): with nothing else to fetch it sleeps
-    /// on, for up to a second. It wakes up for a seek, if only to where the partition is, and for a request.
-    fn wake(&mut self, partition: &TopicPartition) -> Result<(), LogError> {
-        match self.inbox.position(partition) {
-            // A seek to the very beginning wakes nobody.
-            None | Some(0) => {
-                let native = super::partitions::native_partition(partition);
-                // Whatever is answered: it is asked to be heard, and without an answer there is nothing to fetch.
-                let _ = self.client.watermarks(&partition.topic, native, RESOLVE_AT_LEAST);
-                Ok(())
+    /// on, for up to a second. It wakes up for a seek, if only to where the partition is, and for a request. Whatever goes
+    /// wrong with it costs that second and nothing else: the partition is resumed.
+    fn wake(&self, partition: &TopicPartition) {
+        let woken = match self.inbox.position(partition) {
+            Some(offset) if offset > 0 => {
+                let target = list_at([(partition, offset)].into_iter());
+                self.client.seek(&target, WAKE_PATIENCE).map_err(|error| error.to_string())
             }
-            Some(offset) => self.seek_started(partition, offset),
+            // A seek to the very beginning wakes nobody. The question is asked to be heard; nobody waits for the answer.
+            _ => {
+                let native = super::partitions::native_partition(partition);
+                let asked = self.client.watermarks(&partition.topic, native, WAKE_PATIENCE);
+                asked.map(drop).map_err(|code| code.to_string())
+            }
+        };
+        if let Err(reason) = woken {
+            tracing::trace!(%partition, reason, "a resumed partition may be fetched later");
         }
     }
 
@@ -463,7 +472,8 @@ impl Session for KafkaSession {
         }
         let resumed = self.client.resume(&list(started.iter().copied()));
         resumed.map_err(|code| log_error(code, "resuming partitions"))?;
-        started.into_iter().try_for_each(|partition| self.wake(partition))
+        started.into_iter().for_each(|partition| self.wake(partition));
+        Ok(())
     }
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {

@@ -89,6 +89,22 @@ fn a_silent_member_is_expelled_only_while_others_wait_for_it() {
     assert!(matches!(coordinator.poll(waiting, seconds(3612)).news, News::Revoked(back) if back.len() == 4));
 }
 
+/// It was told that everything is asked back, and fell silent instead of answering.
+#[test]
+fn what_was_asked_back_already_is_not_told_as_lost() {
+    let mut coordinator = Coordinator::default();
+    let silent = join(&mut coordinator, "silent", seconds(0));
+    let owned = assigned(&mut coordinator, silent, seconds(0)).len();
+    // One for each of the four partitions that either topic has.
+    let others: Vec<_> = ["a", "b", "c", "d"].map(|id| join(&mut coordinator, id, seconds(1))).into();
+    assert!(matches!(coordinator.poll(silent, seconds(1)).news, News::Revoked(back) if back.len() == owned));
+    for other in &others {
+        nothing(&mut coordinator, *other, seconds(2));
+    }
+    assert_eq!(others.iter().map(|id| assigned(&mut coordinator, *id, seconds(20)).len()).sum::<usize>(), owned);
+    nothing(&mut coordinator, silent, seconds(21));
+}
+
 #[test]
 fn a_committing_member_is_neither_expelled_nor_fenced() {
     let mut coordinator = Coordinator::default();

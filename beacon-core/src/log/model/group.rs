@@ -1,6 +1,6 @@
-//! A consumer group: membership, and partitions that change hands one at a time.
+//! A consumer group: membership, and how partitions change hands.
 //!
-//! The rebalance is incremental: a member keeps what stays its own and goes on reading it while the rest moves. A
+//! Here is the rebalance one by one; the one of all at once is in `all_at_once`. One by one is incremental: a member keeps what stays its own and goes on reading it while the rest moves. A
 //! partition is handed over in two polls of its owner: the first says it is asked back, the second gives it up.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,13 +71,16 @@ impl Group {
         }
         let mut wake = self.give_up(id, now);
         wake.extend(self.expel_silent(now));
+        if let Some(lost) = self.members.get_mut(&id).and_then(|member| member.lost.take()) {
+            wake.extend(self.rebalance(now));
+            // What it had given up already is no loss.
+            if !lost.is_empty() {
+                return (News::Lost(lost.into_iter().collect()), wake);
+            }
+        }
         let Some(member) = self.members.get_mut(&id) else {
             return (News::Nothing { again_at: None }, wake);
         };
-        if let Some(lost) = member.lost.take() {
-            wake.extend(self.rebalance(now));
-            return (News::Lost(lost.into_iter().collect()), wake);
-        }
         if member.is_settled() {
             return (News::Nothing { again_at: None }, wake);
         }

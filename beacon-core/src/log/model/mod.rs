@@ -8,7 +8,8 @@
 //! Invariants, each under a test:
 //!
 //! * a partition has at most one owner in a group at any time, however it changes hands, and becomes somebody else's only
-//!   after its owner polled again, left, was fenced, or stayed silent for its session time-out while others waited
+//!   after its owner polled again, left, was fenced, or stayed silent for its session time-out (one by one: while others
+//!   waited)
 //!   (`src/log/model/coordinator_tests.rs: a_partition_moves_only_after_its_owner_polled_twice`,
 //!   `src/log/model/coordinator_tests.rs: a_silent_member_is_expelled_only_while_others_wait_for_it`);
 //! * no commit is let through for a session that was fenced, or for a partition that is not its own

@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use broker::{Broker, State};
 
-use super::model::{MemberId, Rebalancing, Trim, trim};
+pub use super::model::Rebalancing;
+use super::model::{MemberId, Trim, trim};
 use super::{
     Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, OpenTransaction, Reader, Session,
     SessionConfig, TopicDescription, TopicPartition, TopicSpec,

@@ -91,6 +91,7 @@ impl SimulatedSession {
         match turn.news {
             News::Fenced(why) => Err(errors::fenced(format!("group {}: {why}", self.config.group))),
             News::Lost(partitions) => {
+                self.rejoining = false;
                 self.feed.remove(&partitions);
                 Ok(Some(Event::Lost(partitions)))
             }
