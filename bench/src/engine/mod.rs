@@ -137,7 +137,7 @@ impl Sizes {
             runs: 3,
             latency_runs: 5,
             rate: 5_000,
-            seconds: 20,
+            seconds: 10,
             warmup: 8,
             intervals: vec![5, 10, 25, 100],
             keys: vec![500_000, 5_000_000, 10_000_000],
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn the_driver_is_asked_for_what_the_sizes_say() {
         let arguments = Sizes::full().arguments(Workload::W4, 0).join(" ");
-        assert_eq!(arguments, "--runs 5 --commit-ms 5,10,25,100 --rate 5000 --seconds 20 --warmup 8");
+        assert_eq!(arguments, "--runs 5 --commit-ms 5,10,25,100 --rate 5000 --seconds 10 --warmup 8");
     }
 
     #[test]

@@ -278,17 +278,17 @@ impl KafkaSession {
         let woken = match self.inbox.position(partition) {
             Some(offset) if offset > 0 => {
                 let target = list_at([(partition, offset)].into_iter());
-                self.client.seek(&target, WAKE_PATIENCE).map_err(|error| error.to_string())
+                self.client.seek(&target, WAKE_PATIENCE).map_err(|error| from_call(&error, "a seek to wake it"))
             }
             // A seek to the very beginning wakes nobody. The question is asked to be heard; nobody waits for the answer.
             _ => {
                 let native = super::partitions::native_partition(partition);
                 let asked = self.client.watermarks(&partition.topic, native, WAKE_PATIENCE);
-                asked.map(drop).map_err(|code| code.to_string())
+                asked.map(drop).map_err(|code| log_error(code, "a question to wake it"))
             }
         };
-        if let Err(reason) = woken {
-            tracing::trace!(%partition, reason, "a resumed partition may be fetched later");
+        if let Err(error) = woken {
+            tracing::trace!(%partition, %error, "a resumed partition may be fetched later");
         }
     }
 
