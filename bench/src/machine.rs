@@ -62,10 +62,8 @@ impl Machine {
                 ("Rust", self::said(Command::new("rustc").arg("--version")).unwrap_or_else(unknown)),
             ],
             // Which of the optimised ones it is knows only who built it: scripts/bench.sh.
-            profile: match std::env::var("BENCH_PROFILE") {
-                Ok(profile) if !cfg!(debug_assertions) => profile,
-                _ => if cfg!(debug_assertions) { "dev" } else { "release" }.to_owned(),
-            },
+            profile: std::env::var("BENCH_PROFILE")
+                .unwrap_or_else(|_| if cfg!(debug_assertions) { "dev" } else { "release" }.to_owned()),
         }
     }
 }

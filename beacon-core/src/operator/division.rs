@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event_time::Progress;
 use super::watermarks::{key_of_writer, writer_of_key};
-use crate::codec::{Codec, CodecError};
+use crate::codec::Codec;
 use crate::state::Entries;
 use crate::state::division::Division;
 
@@ -21,30 +21,28 @@ use crate::state::division::Division;
 pub(crate) fn divide_marks(division: Division, origins: &[Entries]) -> Entries {
     let origins: Vec<BTreeMap<&[u8], &[u8]>> =
         origins.iter().map(|entries| entries.iter().map(|(key, value)| (&**key, &**value)).collect()).collect();
-    let (mut keys, mut topics) = (BTreeSet::new(), BTreeSet::new());
-    for key in origins.iter().flat_map(BTreeMap::keys) {
+    let (mut own, mut topics) = (BTreeSet::new(), BTreeSet::new());
+    for key in origins.iter().flat_map(BTreeMap::keys).copied() {
         match writer_of_key(key) {
             Some((number, _)) => _ = topics.insert(number),
-            None => _ = keys.insert(key.to_vec()),
+            None => _ = own.insert(key),
         }
     }
+    let own = own.into_iter().map(|key| {
+        let parts = origins.iter().map(|origin| origin.get(key).copied());
+        (key.to_vec(), merge(parts, |parts| Progress::slowest(parts.iter().copied())))
+    });
     // Every writer there will be, those as well that no old one has the number of.
-    for number in topics {
-        keys.extend((0..division.to()).map(|writer| key_of_writer(number, writer)));
-    }
-    let divided = keys.into_iter().map(|key| {
-        let value = match writer_of_key(&key) {
-            Some((number, writer)) => {
-                let old: Vec<_> = division.origins(writer).iter().map(|old| key_of_writer(number, *old)).collect();
-                let parts = origins.iter().flat_map(|origin| old.iter().map(|key| origin.get(&**key).copied()));
-                merge(parts, announced)
-            }
-            None => merge(origins.iter().map(|origin| origin.get(&*key).copied()), Progress::slowest_of),
-        };
-        (key, value)
+    let writers = topics.into_iter().flat_map(|number| (0..division.to()).map(move |writer| (number, writer)));
+    let writers = writers.map(|(number, writer)| {
+        let old: Vec<_> = division.origins(writer).into_iter().map(|old| key_of_writer(number, old)).collect();
+        let parts = origins.iter().flat_map(|origin| old.iter().map(|key| origin.get(&**key).copied()));
+        (key_of_writer(number, writer), merge(parts, announced))
     });
     // What says nothing is not stored.
-    divided.filter(|(_, value)| !value.is_empty()).collect()
+    let mut divided: Entries = own.chain(writers).filter(|(_, value)| !value.is_empty()).collect();
+    divided.sort_unstable();
+    divided
 }
 
 /// The bytes of what becomes of these; no bytes where nothing was heard.
@@ -53,7 +51,7 @@ fn merge<'a>(parts: impl Iterator<Item = Option<&'a [u8]>>, of: fn(&[Progress]) 
     for part in parts.map(Option::unwrap_or_default) {
         match Progress::decode(part) {
             Ok(progress) => known.push(progress),
-            Err(CodecError { .. }) => return part.to_vec(),
+            Err(_) => return part.to_vec(),
         }
     }
     of(&known).to_bytes()

@@ -45,11 +45,6 @@ impl Progress {
         active.unwrap_or(idle)
     }
 
-    /// [`Progress::slowest`] of a slice.
-    pub(super) fn slowest_of(all: &[Self]) -> Self {
-        Self::slowest(all.iter().copied())
-    }
-
     /// How far a stage is whose own inputs are at `self`, behind stages that are at `before`.
     ///
     /// The topics of this stage are written by those before it. Idle there and busy before means that the writers have

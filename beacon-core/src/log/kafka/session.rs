@@ -28,7 +28,6 @@ use super::transaction::{Ledger, Transactor};
 const RESOLVE_EVERY: Duration = Duration::from_millis(20);
 /// One question about committed offsets may take this long even when the poll should not wait.
 const RESOLVE_AT_LEAST: Duration = Duration::from_millis(100);
-
 /// How long waking up the client may hold up its caller, for each partition.
 const WAKE_PATIENCE: Duration = Duration::from_millis(1);
 /// How often a static member asks whether its ghost has expired.

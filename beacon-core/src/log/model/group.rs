@@ -1,7 +1,8 @@
 //! A consumer group: membership, and how partitions change hands.
 //!
-//! Here is the rebalance one by one; the one of all at once is in `all_at_once`. One by one is incremental: a member keeps what stays its own and goes on reading it while the rest moves. A
-//! partition is handed over in two polls of its owner: the first says it is asked back, the second gives it up.
+//! Here is the rebalance one by one; the one of all at once is in `all_at_once`. One by one is incremental: a member keeps
+//! what stays its own and goes on reading it while the rest moves. A partition is handed over in two polls of its owner: the
+//! first says it is asked back, the second gives it up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -3,7 +3,8 @@
 //! It behaves as Apache Kafka does where that has cost somebody a night: transactions are written as they come and
 //! decided later, markers take offsets and get to each partition at a time of their own, an open transaction holds up
 //! committed reads until it times out, silent members are expelled, partitions change hands one by one or all at once, and
-//! the group checks who commits rather than what is committed. Groups, transactions and cursors are those of [`crate::log::model`], which the embedded log uses, too.
+//! the group checks who commits rather than what is committed. Groups, transactions and cursors are those of
+//! [`crate::log::model`], which the embedded log uses, too.
 //!
 //! What it deliberately does not do: it has no thread and no clock, it never waits, it keeps everything until it is
 //! trimmed, and it decides no fault. [`Surroundings`] do: one for each client, which is one process.
