@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::ports::free_port;
 use crate::wait::{holds_for, wait_until};
@@ -21,6 +22,8 @@ pub enum Mood {
     Answer(u16),
     /// Not at all: what came is recorded, and the connection stays open without a byte.
     Hang,
+    /// Later: what came is recorded, and answered as the next [`Mood::Answer`] says, unless its sender is gone by then.
+    Hold,
 }
 
 /// Alertmanager's webhook payload, version 4, as far as tests look at it.
@@ -81,7 +84,7 @@ pub struct Page {
     pub idempotency_key: Option<String>,
     /// The path and query it was posted to.
     pub path: String,
-    /// The status it was answered with; `None` when it was left hanging.
+    /// The status it was answered with; `None` while it is held, and for good when it was left hanging.
     pub answered: Option<u16>,
     /// The body as it came.
     pub body: String,
@@ -111,14 +114,14 @@ pub struct Webhook {
 }
 
 struct Book {
-    mood: Mood,
+    mood: watch::Sender<Mood>,
     pages: Vec<Page>,
 }
 
 impl Webhook {
     /// A receiver on a free port of 127.0.0.1 that answers 200.
     pub fn start() -> Self {
-        let book = Arc::new(Mutex::new(Book { mood: Mood::Answer(200), pages: Vec::new() }));
+        let book = Arc::new(Mutex::new(Book { mood: watch::Sender::new(Mood::Answer(200)), pages: Vec::new() }));
         let mut webhook = Self { port: free_port(), book, runtime: None };
         webhook.open();
         webhook
@@ -136,7 +139,7 @@ impl Webhook {
 
     /// Changes how it answers from now on.
     pub fn set_mood(&self, mood: Mood) {
-        self.book().mood = mood;
+        self.book().mood.send_replace(mood);
     }
 
     /// Goes away: the port is closed, open connections are cut. What was written down stays.

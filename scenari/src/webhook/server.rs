@@ -31,12 +31,10 @@ pub(super) fn serve(port: u16, book: Arc<Mutex<Book>>) -> Runtime {
 
 async fn receive(State(book): State<Arc<Mutex<Book>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let key = headers.get("idempotency-key").map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
-    let answered = {
+    let (place, mut mood) = {
         let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        let answered = match book.mood {
-            Mood::Answer(status) => Some(status),
-            Mood::Hang => None,
-        };
+        let mood = book.mood.subscribe();
+        let answered = answer(*mood.borrow());
         book.pages.push(Page {
             at: SystemTime::now(),
             idempotency_key: key,
@@ -44,10 +42,28 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, uri: Uri, headers: Header
             answered,
             body: String::from_utf8_lossy(&body).into_owned(),
         });
-        answered
+        if let Some(status) = answered {
+            return status_code(status);
+        }
+        (book.pages.len() - 1, mood)
     };
-    match answered {
-        Some(status) => StatusCode::from_u16(status).expect("tests give real statuses"),
-        None => pending().await,
+    if *mood.borrow() == Mood::Hang {
+        return pending().await;
     }
+    let status = mood.wait_for(|mood| answer(*mood).is_some()).await.map(|mood| answer(*mood));
+    // The book outlives its server.
+    let status = status.ok().flatten().expect("waited for");
+    book.lock().unwrap_or_else(PoisonError::into_inner).pages[place].answered = Some(status);
+    status_code(status)
+}
+
+fn answer(mood: Mood) -> Option<u16> {
+    match mood {
+        Mood::Answer(status) => Some(status),
+        Mood::Hang | Mood::Hold => None,
+    }
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("tests give real statuses")
 }

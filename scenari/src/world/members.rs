@@ -23,6 +23,10 @@ pub enum Role {
     Worker(u32),
     /// Delivery.
     Notifier,
+    /// A second gateway, beside the first on Kafka.
+    OtherGateway,
+    /// A second notifier, beside the first on Kafka.
+    OtherNotifier,
 }
 
 pub(super) enum Shape {
@@ -69,9 +73,10 @@ impl Shape {
     pub(super) fn state(&self, role: Role) -> Option<PathBuf> {
         match (self, role) {
             (Self::Embedded { storage }, _) => Some(storage.join("state")),
-            (Self::Kafka { .. }, Role::Gateway) => None,
+            (Self::Kafka { .. }, Role::Gateway | Role::OtherGateway) => None,
             (Self::Kafka { states, .. }, Role::Worker(instance)) => Some(states.join(format!("worker-{instance}"))),
             (Self::Kafka { states, .. }, Role::Notifier) => Some(states.join("notifier")),
+            (Self::Kafka { states, .. }, Role::OtherNotifier) => Some(states.join("notifier-1")),
         }
     }
 
@@ -98,7 +103,7 @@ impl Shape {
                 // Both have one.
                 let state = self.state(role).unwrap_or_default();
                 let launch = match role {
-                    Role::Gateway => Launch::new("gateway", workspace("beacon"), place.logs)
+                    Role::Gateway | Role::OtherGateway => Launch::new("gateway", workspace("beacon"), place.logs)
                         .arg("gateway")
                         .arg("--config.file")
                         .arg(place.config)
@@ -112,15 +117,17 @@ impl Shape {
                             .args(["--instance", &instance.to_string(), "--threads", "2"])
                             .args(flags)
                     }
-                    Role::Notifier => Launch::new("notifier", workspace("beacon-notifier"), place.logs)
-                        .arg("--config.file")
-                        .arg(place.config)
-                        .arg("--state.dir")
-                        .arg(state)
-                        .args(checkpoints)
-                        .args(["--metrics.listen-address", &listen])
-                        .args(["--instance", "0"])
-                        .args(flags),
+                    Role::Notifier | Role::OtherNotifier => {
+                        Launch::new("notifier", workspace("beacon-notifier"), place.logs)
+                            .arg("--config.file")
+                            .arg(place.config)
+                            .arg("--state.dir")
+                            .arg(state)
+                            .args(checkpoints)
+                            .args(["--metrics.listen-address", &listen])
+                            .args(["--instance", if role == Role::Notifier { "0" } else { "1" }])
+                            .args(flags)
+                    }
                 };
                 launch
                     .env_remove("KAFKA_BOOTSTRAP_SERVERS")

@@ -134,6 +134,15 @@ impl World {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Base URL of what this member serves: API, or metrics only.
+    ///
+    /// # Panics
+    /// When it is not in this world.
+    #[track_caller]
+    pub fn url_of(&self, role: Role) -> String {
+        format!("http://127.0.0.1:{}", self.members[self.index(role)].port)
+    }
+
     /// `host:port` of its API, as Prometheus wants an Alertmanager's.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -146,7 +155,7 @@ impl World {
 
     /// What a member says of one of its metrics now: the sum over all labels; nothing while it does not answer.
     pub fn metric(&self, role: Role, name: &str) -> Option<f64> {
-        metric::sum(&format!("http://127.0.0.1:{}", self.members[self.index(role)].port), name)
+        metric::sum(&self.url_of(role), name)
     }
 
     /// Where it keeps state and configuration.
@@ -163,8 +172,14 @@ impl World {
     #[track_caller]
     pub fn add_worker(&mut self) {
         let workers = self.members.iter().filter(|member| matches!(member.role, Role::Worker(_))).count();
-        let role = Role::Worker(u32::try_from(workers).expect("a handful of workers"));
+        self.add(Role::Worker(u32::try_from(workers).expect("a handful of workers")));
+    }
+
+    /// Starts one more process, of a role that this world does not have yet. Only on Kafka.
+    #[track_caller]
+    pub fn add(&mut self, role: Role) {
         assert!(matches!(self.shape, Shape::Kafka { .. }), "an embedded log has one process");
+        assert!(self.members.iter().all(|member| member.role != role), "{role:?} is there already");
         let member = self.member(role);
         self.members.push(member);
         self.start(role);
@@ -198,7 +213,7 @@ impl World {
         for index in 0..self.members.len() {
             self.start_member(index);
         }
-        self.wait_ready();
+        self.wait_ready(self.index(Role::Gateway));
     }
 
     /// Starts one member; on the embedded log, the process. Does nothing when it runs.
@@ -206,8 +221,8 @@ impl World {
     pub fn start(&mut self, role: Role) {
         let index = self.index(role);
         self.start_member(index);
-        if self.members[index].role == Role::Gateway {
-            self.wait_ready();
+        if matches!(self.members[index].role, Role::Gateway | Role::OtherGateway) {
+            self.wait_ready(index);
         }
     }
 
@@ -221,9 +236,10 @@ impl World {
     }
 
     #[track_caller]
-    fn wait_ready(&mut self) {
-        let ready = format!("{}/-/ready", self.url());
-        if let Err(error) = self.process(Role::Gateway).wait_ready(&ready, START) {
+    fn wait_ready(&mut self, index: usize) {
+        let role = self.members[index].role;
+        let ready = format!("{}/-/ready", self.url_of(role));
+        if let Err(error) = self.process(role).wait_ready(&ready, START) {
             panic!("{error:#}");
         }
     }

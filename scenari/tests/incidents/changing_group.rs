@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use scenari::alert::Alert;
 use scenari::wait::{same, wait_until};
 use scenari::webhook::{Mood, Webhook};
+use scenari::world::Role;
 
 use crate::On;
 
@@ -16,7 +17,7 @@ crate::on_both_logs!(a_receiver_that_failed_hears_the_end_of_every_alert);
 
 fn a_receiver_that_failed_hears_the_end_of_every_alert(on: On) {
     let webhook = Webhook::start();
-    let world = on.start(&plan(&webhook));
+    let mut world = on.start(&plan(&webhook));
 
     world.accept(&[fires("a")]);
     wait_until("the first page", PATIENCE, || same(open(&webhook), set(&["a"])));
@@ -25,10 +26,15 @@ fn a_receiver_that_failed_hears_the_end_of_every_alert(on: On) {
     wait_for_refused(&webhook, "b");
     world.accept(&[ends("b"), fires("c")]);
     wait_for_refused(&webhook, "c");
+    // The ends that nobody took are the notifier's state.
+    world.kill9(Role::Notifier);
+    world.start(Role::Notifier);
+    world.accept(&[ends("c"), fires("d")]);
+    wait_for_refused(&webhook, "d");
 
     webhook.set_mood(Mood::Answer(200));
-    wait_until("the receiver to know what fires", PATIENCE, || same(open(&webhook), set(&["c"])));
-    world.accept(&[ends("c")]);
+    wait_until("the receiver to know what fires", PATIENCE, || same(open(&webhook), set(&["d"])));
+    world.accept(&[ends("d")]);
     wait_until("all ends at the receiver", PATIENCE, || same(open(&webhook), set(&[])));
 
     let ledger = world.finish();

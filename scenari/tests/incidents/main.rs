@@ -19,6 +19,7 @@ mod power_cut;
 mod receiver_down;
 mod reload;
 mod secured;
+mod side_by_side;
 mod silence;
 mod stock_prometheus;
 mod watched;
