@@ -1,5 +1,7 @@
 //! What all handlers share.
 
+use std::sync::Arc;
+
 use crate::config::GatewayConfig;
 use crate::link::{Link, OwnWrites, TopicNames};
 use crate::metrics::Metrics;
@@ -14,8 +16,10 @@ pub struct App {
     pub names: TopicNames,
     /// What is there of the log.
     pub link: Link,
-    /// The plan in use.
-    pub plan: PlanCell,
+    /// The plans: its file's, and the one in force.
+    pub plan: Arc<PlanCell>,
+    /// Plans are published one after the other, each seeing the one before.
+    pub plan_turn: tokio::sync::Mutex<()>,
     /// How far its own writes have come.
     pub own_writes: OwnWrites,
     /// Silences are decided one after the other, each seeing the one before.

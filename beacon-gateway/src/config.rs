@@ -48,6 +48,9 @@ pub struct GatewayConfig {
     pub route_prefix: Option<String>,
     /// Where the plan comes from.
     pub plan: PlanSource,
+    /// No other gateway works on this log. Then the file counts at each start, also when it was replaced before; among many it
+    /// may be a file that was forgotten, and is published only when it is new or was written since.
+    pub alone: bool,
     /// Is told of every plan that is taken.
     pub on_plan: Option<PlanHook>,
     /// Is asked at each scrape.
@@ -78,6 +81,7 @@ impl GatewayConfig {
             external_url: None,
             route_prefix: None,
             plan,
+            alone: false,
             on_plan: None,
             more_metrics: None,
             topics: Topics::default(),
@@ -127,6 +131,7 @@ impl fmt::Debug for GatewayConfig {
             .field("external_url", &self.external_url)
             .field("route_prefix", &self.route_prefix)
             .field("plan", &self.plan.to_string())
+            .field("alone", &self.alone)
             .field("topics", &self.topics)
             .field("partitions", &self.partitions)
             .field("tenant", &self.tenant)

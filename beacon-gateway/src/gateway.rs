@@ -35,8 +35,8 @@ impl Gateway {
     /// A plan that cannot be read or used, or an address that cannot be had; the message names it.
     pub async fn bind(config: GatewayConfig, log: Arc<dyn Log>) -> anyhow::Result<Self> {
         let metrics = Metrics::default();
-        let plan = crate::plan::read(&config).await?;
-        metrics.plan_taken(crate::plan::hash(&plan), time::now_ms());
+        let own = crate::plan::read(&config).await?;
+        metrics.plan_taken(crate::plan::hash(&own.plan), time::now_ms());
         let addresses = config.listen_addresses().await?;
         let listener = TcpListener::bind(addresses.as_slice())
             .await
@@ -44,7 +44,8 @@ impl Gateway {
         let app = App {
             names: TopicNames::new(&config.topics),
             link: Link::default(),
-            plan: PlanCell::new(plan),
+            plan: Arc::new(PlanCell::new(own)),
+            plan_turn: tokio::sync::Mutex::default(),
             own_writes: OwnWrites::default(),
             silence_writes: tokio::sync::Mutex::default(),
             metrics,
@@ -81,7 +82,7 @@ impl Gateway {
         let (closing, closed) = watch::channel(false);
         let mut bringing_up = tokio::task::spawn_blocking({
             let (app, log, stop) = (Arc::clone(&app), Arc::clone(&log), Arc::clone(&stop));
-            move || bring_up(&app.link, &*log, &app.config, &stop)
+            move || bring_up(&app.link, &app.plan, &*log, &app.config, &stop)
         });
         let publishing = tokio::spawn(publish::publish_at_start(Arc::clone(&app), closed.clone()));
         let sweeping = tokio::spawn(crate::silences::sweep(Arc::clone(&app), closed.clone()));

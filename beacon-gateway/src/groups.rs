@@ -37,7 +37,7 @@ pub async fn get_groups(
     State(app): State<Arc<App>>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    alerts::list(app, &pairs, |app, rows, query, muting| render(rows, &app.plan.now(), query, muting)).await
+    alerts::list(app, &pairs, |app, rows, query, muting| render(rows, &app.plan.in_force(), query, muting)).await
 }
 
 /// What tells groups apart: the receiver, the labels, and the route, since two routes may agree in both.

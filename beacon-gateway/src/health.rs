@@ -24,7 +24,8 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// Reads the plan again. 500 with the reason when it is bad, 503 when it could not be published; the old one stays.
+/// Reads the plan again. 500 with the reason when it is bad, 503 when it could not be published, 409 when it was replaced by a
+/// newer one and not changed since; the old one stays.
 pub async fn reload(State(app): State<Arc<App>>) -> Response {
     match Reloader::new(app).reload().await {
         Ok(()) => StatusCode::OK.into_response(),
@@ -34,6 +35,7 @@ pub async fn reload(State(app): State<Arc<App>>) -> Response {
         Err(error @ ReloadError::Unpublished(_)) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
         }
+        Err(error @ ReloadError::Replaced(_)) => (StatusCode::CONFLICT, format!("{error}\n")).into_response(),
     }
 }
 
@@ -61,12 +63,16 @@ pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Respons
 }
 
 fn count(app: &App, now_ms: i64) -> crate::metrics::Counts {
-    let Some(pictures) = app.link.pictures_now() else { return crate::metrics::Counts::default() };
+    let plan_in_force = app.plan.own_is_in_force();
+    let Some(pictures) = app.link.pictures_now() else {
+        return crate::metrics::Counts { plan_in_force, ..crate::metrics::Counts::default() };
+    };
     let silences = silences::Muting::of(&pictures.silences, &app.config.tenant, now_ms);
     let (alerts_active, alerts_suppressed) = alerts::count(&pictures.alerts, &app.config.tenant, &silences, now_ms);
     let [silences_active, silences_pending, silences_expired] =
         silences::count(&pictures.silences, &app.config.tenant, now_ms);
     crate::metrics::Counts {
+        plan_in_force,
         alerts_active,
         alerts_suppressed,
         silences_active,

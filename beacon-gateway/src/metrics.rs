@@ -61,6 +61,8 @@ struct Endpoint {
 /// What is counted only when somebody asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Whether this process's file says what is in force.
+    pub plan_in_force: bool,
     /// Alerts that nothing suppresses.
     pub alerts_active: u64,
     /// Alerts that a silence suppresses.
@@ -94,6 +96,7 @@ pub struct Metrics {
     http: Family<Endpoint, Histogram, fn() -> Histogram>,
     append_seconds: Histogram,
     append_failures: Family<Kind, Counter>,
+    plan_in_force: Gauge,
     lag: Family<ViewName, Gauge>,
     broken_records: Gauge,
 }
@@ -117,6 +120,7 @@ impl Default for Metrics {
             http,
             append_seconds: Histogram::new(APPEND_BUCKETS),
             append_failures: Family::default(),
+            plan_in_force: Gauge::default(),
             lag: Family::default(),
             broken_records: Gauge::default(),
             registry: Registry::default(),
@@ -151,6 +155,11 @@ impl Default for Metrics {
             "beacon_gateway_append_failures",
             "Appends that the log refused or did not confirm in time, by kind of error",
             metrics.append_failures.clone(),
+        );
+        r.register(
+            "beacon_gateway_plan_in_force",
+            "1 while this gateway's file is the plan that workers decide by, 0 while another member published another one",
+            metrics.plan_in_force.clone(),
         );
         r.register(
             "beacon_gateway_view_lag_records",
@@ -225,6 +234,7 @@ impl Metrics {
         for (view, lag) in [("alerts", counts.alerts_lag), ("silences", counts.silences_lag)] {
             self.lag.get_or_create(&ViewName { view }).set(lag as i64);
         }
+        self.plan_in_force.set(i64::from(counts.plan_in_force));
         self.broken_records.set(counts.broken_records as i64);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes all text");

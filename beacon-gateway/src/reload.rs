@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{publish, time};
+use crate::publish::{Asked, Unpublished, publish};
+use crate::time;
 
 /// Reloads the plan of one gateway; clone it freely.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ pub enum ReloadError {
     /// The plan is good but could not be published; the old one goes on. Try again.
     #[error("the plan is good but could not be published, try again: {0}")]
     Unpublished(String),
+    /// The file says what it said before, and that was replaced on the topic meanwhile. What is in force goes on.
+    #[error("{0}")]
+    Replaced(String),
 }
 
 impl Reloader {
@@ -31,30 +35,44 @@ impl Reloader {
     /// Reads the plan's source again, publishes the plan when its version is new, and uses it from then on.
     ///
     /// # Errors
-    /// See [`ReloadError`]; in both cases the old plan stays in use.
+    /// See [`ReloadError`]; in all cases the plan in force stays.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        let plan = crate::plan::read(&self.app.config).await.map_err(|error| {
-            self.app.metrics.plan_refused();
-            tracing::error!(plan = %self.app.config.plan, %error, "the new plan is not taken, the old one goes on");
+        let app = &self.app;
+        let _turn = app.plan_turn.lock().await;
+        let own = crate::plan::read(&app.config).await.map_err(|error| {
+            app.metrics.plan_refused();
+            tracing::error!(plan = %app.config.plan, %error, "the new plan is not taken, the old one goes on");
             ReloadError::Refused(error)
         })?;
-        publish::publish(&self.app, &plan).await.map_err(|error| {
-            self.app.metrics.plan_refused();
-            let reason = match error {
-                ApiError::Said(_, reason) | ApiError::Coded(_, _, reason) => reason,
-                ApiError::Bare(status) => status.to_string(),
-            };
-            tracing::error!(plan = %self.app.config.plan, %reason, "the new plan is not published, the old one goes on");
-            // The hook has taken the new one already: without this, those behind it would send by another plan than
-            // the one that decides.
-            if let Err(error) = crate::plan::show(&self.app.config, &self.app.plan.now()) {
-                tracing::error!(%error, "the old plan could not be taken up again everywhere; reload again");
+        let is_change = own.plan.version() != app.plan.own().plan.version();
+        let asked = if is_change { Asked::ByChange } else { Asked::ByStart };
+        match publish(app, &own, asked).await {
+            Ok(()) => {}
+            Err(Unpublished::Replaced(why)) => {
+                app.metrics.plan_refused();
+                tracing::error!("{why}");
+                // Of the same version, but its secrets may be others.
+                app.plan.set_own(own);
+                return Err(ReloadError::Replaced(why));
             }
-            ReloadError::Unpublished(reason)
-        })?;
-        self.app.metrics.plan_taken(crate::plan::hash(&plan), time::now_ms());
-        tracing::info!(plan = %self.app.config.plan, version = plan.version(), "plan reloaded");
-        self.app.plan.set(plan);
+            Err(Unpublished::Later(error)) => {
+                app.metrics.plan_refused();
+                let reason = match error {
+                    ApiError::Said(_, reason) | ApiError::Coded(_, _, reason) => reason,
+                    ApiError::Bare(status) => status.to_string(),
+                };
+                tracing::error!(plan = %app.config.plan, %reason, "the new plan is not published, the old one goes on");
+                // The hook has taken the new one already: without this, those behind it would send by another plan than
+                // the one that decides.
+                if let Err(error) = crate::plan::show(&app.config, &app.plan.own().plan) {
+                    tracing::error!(%error, "the old plan could not be taken up again everywhere; reload again");
+                }
+                return Err(ReloadError::Unpublished(reason));
+            }
+        }
+        app.metrics.plan_taken(crate::plan::hash(&own.plan), time::now_ms());
+        tracing::info!(plan = %app.config.plan, version = own.plan.version(), "plan reloaded");
+        app.plan.set_own(own);
         Ok(())
     }
 }

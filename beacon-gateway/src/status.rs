@@ -44,11 +44,11 @@ struct VersionInfo {
     version: &'static str,
 }
 
-/// Version, start time, and the plan in use without its secrets.
+/// Version, start time, and the plan in force without its secrets.
 pub async fn get_status(State(app): State<Arc<App>>) -> Response {
     json(&Status {
         cluster: Cluster { peers: [], status: "disabled" },
-        config: Config { original: app.plan.now().status_yaml() },
+        config: Config { original: app.plan.in_force().status_yaml() },
         uptime: ApiTime(app.started_at_ms),
         version_info: VersionInfo {
             branch: "",
@@ -63,6 +63,6 @@ pub async fn get_status(State(app): State<Arc<App>>) -> Response {
 
 /// The names of all receivers of the plan, in its order.
 pub async fn get_receivers(State(app): State<Arc<App>>) -> Response {
-    let plan = app.plan.now();
+    let plan = app.plan.in_force();
     json(&plan.receivers().iter().map(|receiver| ReceiverName { name: &receiver.name }).collect::<Vec<_>>())
 }

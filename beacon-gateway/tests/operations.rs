@@ -2,7 +2,9 @@
 
 mod rig;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use beacon_core::log::LogErrorKind;
 use beacon_gateway::PlanSource;
@@ -177,4 +179,91 @@ async fn everything_is_under_the_route_prefix() {
     let outside = |path: &str| answer(rig.http.get(format!("http://{}{path}", rig.address)));
     assert_eq!(outside("/-/ready").await.0, 404);
     assert_eq!(outside("/").await.0, 200, "it leads to the page");
+}
+
+/// Writes a file as if that had been done an hour ago.
+fn write_old(file: &Path, text: &str) {
+    std::fs::write(file, text).expect("written");
+    set_written(file, SystemTime::now() - Duration::from_secs(60 * 60));
+}
+
+fn set_written(file: &Path, at: SystemTime) {
+    let opened = std::fs::File::options().write(true).open(file).expect("it is there");
+    opened.set_modified(at).expect("it is ours");
+}
+
+async fn has_receivers(rig: &Rig, count: usize) {
+    rig::eventually("the plan is in force here", || async {
+        rig.get_json("/api/v2/receivers").await.as_array().map(Vec::len) == Some(count)
+    })
+    .await;
+}
+
+async fn metric(rig: &Rig, name: &str) -> String {
+    let (_, metrics) = rig.get("/metrics").await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{metrics}")).trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_with_an_old_file_does_not_take_the_plan_of_all_back() {
+    let temp = TempLog::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = ["new.yml", "old.yml"].map(|name| directory.path().join(name));
+    files.iter().for_each(|file| write_old(file, PLAN));
+    let configs = files.each_ref().map(|file| {
+        let mut config = config();
+        config.plan = PlanSource::File(file.clone());
+        config
+    });
+    let one = Rig::start(configs[0].clone(), temp.log.clone()).await;
+    one.ready().await;
+    // Two that start at once may both publish the same.
+    published_are(&temp, 1).await;
+    let other = Rig::start(configs[1].clone(), temp.log.clone()).await;
+    has_receivers(&other, 3).await;
+    std::fs::write(&files[0], format!("{PLAN}- name: one-more\n")).expect("written");
+    assert_eq!(one.post("/-/reload", "").await, (200, String::new()));
+
+    // Running or started anew: the other one follows, and says that its file is an old one.
+    has_receivers(&other, 4).await;
+    assert_eq!(metric(&other, "beacon_gateway_plan_in_force ").await, "0");
+    other.stop().await.expect("a clean stop");
+    let other = Rig::start(configs[1].clone(), temp.log.clone()).await;
+    has_receivers(&other, 4).await;
+    let (status, why) = other.post("/-/reload", "").await;
+    assert_eq!(status, 409, "{why}");
+    assert!(why.contains("old.yml") && why.contains("touch"), "{why}");
+    assert_eq!(published(&temp).len(), 2, "the old plan was not published again");
+    assert_eq!(metric(&other, "beacon_gateway_plan_in_force ").await, "0");
+    assert_eq!(metric(&one, "beacon_gateway_plan_in_force ").await, "1");
+    assert_eq!(metric(&other, "alertmanager_config_last_reload_successful ").await, "0");
+
+    // On purpose.
+    set_written(&files[1], SystemTime::now() + Duration::from_secs(60));
+    assert_eq!(other.post("/-/reload", "").await, (200, String::new()));
+    has_receivers(&one, 3).await;
+    assert_eq!(published(&temp).len(), 3);
+    // And what was in force is an old one now.
+    set_written(&files[0], SystemTime::now() - Duration::from_secs(60));
+    assert_eq!(one.post("/-/reload", "").await.0, 409);
+    has_receivers(&one, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_one_gateway_its_file_counts_at_each_start() {
+    let temp = TempLog::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    let mut config = config();
+    config.plan = PlanSource::File(file.clone());
+    config.alone = true;
+    for (count, text) in [(1, PLAN.to_owned()), (2, format!("{PLAN}- name: one-more\n")), (3, PLAN.to_owned())] {
+        write_old(&file, &text);
+        let rig = Rig::start(config.clone(), temp.log.clone()).await;
+        rig.ready().await;
+        published_are(&temp, count).await;
+        has_receivers(&rig, if count == 2 { 4 } else { 3 }).await;
+        rig.stop().await.expect("a clean stop");
+    }
 }

@@ -57,6 +57,7 @@ impl Incident {
             version: parsed.version().into(),
             alertmanager_yaml: parsed.redacted_yaml().into(),
             published_at_ms: self.now(),
+            replaced: Vec::new(),
         };
         self.driver.send(&Self::topic(topics::PLANS), b"alertmanager.yml", &plan);
     }

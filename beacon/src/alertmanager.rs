@@ -142,6 +142,7 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
         tracing::warn!("--cluster.listen-address: nothing listens there; members share a Kafka instead of gossiping");
     }
     let mut gateway = GatewayConfig::new(PlanSource::File(arguments.config_file.clone()));
+    gateway.alone = !on_kafka;
     gateway.listen.clone_from(&arguments.listen);
     gateway.external_url.clone_from(&arguments.external_url);
     gateway.route_prefix.clone_from(&arguments.route_prefix);

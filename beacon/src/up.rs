@@ -40,6 +40,7 @@ pub async fn run(arguments: UpArguments) -> anyhow::Result<()> {
         None => PlanSource::Builtin(Arc::new(Plan::builtin_terminal())),
     };
     let mut gateway = GatewayConfig::new(plan);
+    gateway.alone = true;
     gateway.listen.clone_from(&arguments.listen);
     gateway.external_url.clone_from(&arguments.external_url);
     gateway.topics = arguments.topics.topics();

@@ -37,7 +37,8 @@ pub async fn post_alerts(
             Circumstances {
                 tenant: &app.config.tenant,
                 now_ms: time::now_ms(),
-                resolve_timeout_ms: i64::try_from(app.plan.now().resolve_timeout().as_millis()).unwrap_or(i64::MAX),
+                resolve_timeout_ms: i64::try_from(app.plan.in_force().resolve_timeout().as_millis())
+                    .unwrap_or(i64::MAX),
             },
         )?;
         app.metrics.received(firing, resolved, problems.len() as u64);

@@ -1,13 +1,14 @@
 //! From nothing to a working log connection: topics, then appends, then views, each tried again while that may help;
 //! and new views when one of them has failed.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use beacon_core::log::{Log, LogError, LogErrorKind};
 
 use super::{Link, Pictures, TopicNames, Writer};
 use crate::config::GatewayConfig;
+use crate::plan::PlanCell;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -42,18 +43,24 @@ fn may_pass(error: &LogError) -> bool {
 }
 
 /// Gives the link everything, then looks after the views; blocks until `stop` was called. Appends are possible before
-/// the views are there, and while they are made anew.
+/// the views are there, and while they are made anew. `plan` follows the topic of plans.
 ///
 /// # Errors
 /// What trying again cannot mend: a topic with another partition count, a refused login, a damaged directory.
-pub fn bring_up(link: &Link, log: &dyn Log, config: &GatewayConfig, stop: &StopFlag) -> Result<(), LogError> {
+pub fn bring_up(
+    link: &Link,
+    plan: &Arc<PlanCell>,
+    log: &dyn Log,
+    config: &GatewayConfig,
+    stop: &StopFlag,
+) -> Result<(), LogError> {
     let names = TopicNames::new(&config.topics);
     let specs = config.topics.specs(config.partitions);
     let Some(()) = persist(link, stop, "create the topics", || log.create_topics(&specs))? else { return Ok(()) };
     let Some(appender) = persist(link, stop, "open an appender", || log.appender())? else { return Ok(()) };
     link.set_writer(Writer::new(appender, config.append_timeout));
     loop {
-        let Some(pictures) = persist(link, stop, "start the views", || Pictures::start(log, &names))? else {
+        let Some(pictures) = persist(link, stop, "start the views", || Pictures::start(log, &names, plan))? else {
             return Ok(());
         };
         link.set_pictures(pictures);

@@ -8,6 +8,8 @@ use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::Plan;
 
 use super::Written;
+use crate::plan::PlanCell;
+use crate::publish::PLAN_ID;
 use crate::row::AlertRow;
 use crate::silences::SilenceRow;
 
@@ -51,11 +53,11 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Starts all of them; returns before they have read what is there.
+    /// Starts all of them; returns before they have read what is there. `plan` is told of each plan that is read.
     ///
     /// # Errors
     /// Those of the log.
-    pub fn start(log: &dyn Log, names: &TopicNames) -> Result<Self, LogError> {
+    pub fn start(log: &dyn Log, names: &TopicNames, plan: &Arc<PlanCell>) -> Result<Self, LogError> {
         let partitions = log.describe_topic(&names.alerts)?.map_or(0, |topic| topic.partitions);
         let alerts_reflected = Arc::new(Progress::new(partitions));
         let alerts = View::start_observed(log, &names.alerts_state, {
@@ -66,12 +68,16 @@ impl Pictures {
                 }
             }
         })?;
-        Ok(Self {
-            alerts,
-            alerts_reflected,
-            silences: View::start(log, &names.silences)?,
-            plans: View::start(log, &names.plans)?,
-        })
+        let plans = View::start_observed(log, &names.plans, {
+            let plan = Arc::clone(plan);
+            move |change: &beacon_core::view::Change<String, Plan>| {
+                // A plan that was removed stays in force, as it does at the workers.
+                if let (PLAN_ID, Some(published)) = (change.key.as_str(), &change.new) {
+                    plan.follow(published);
+                }
+            }
+        })?;
+        Ok(Self { alerts, alerts_reflected, silences: View::start(log, &names.silences)?, plans })
     }
 
     /// Why one of them is not kept up to date any more, if so.

@@ -14,6 +14,7 @@ mod late_kafka;
 mod lives;
 mod lost_disk;
 mod members;
+mod old_file;
 mod poison;
 mod power_cut;
 mod receiver_down;
