@@ -34,6 +34,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut shutdown = signals::shutdown()?;
     let mut reloads = signals::reloads()?;
     let plan = crate::read_plan(&arguments.config_file)?;
+    if arguments.external_url.is_empty() {
+        tracing::warn!(
+            "without --web.external-url, notifications have no link to Beacon; give the address of the gateway"
+        );
+    }
     let dispatcher = Arc::new(Dispatcher::new(plan.receivers(), &arguments.external_url, Terminal::stdout())?);
     let reloaded = Arc::clone(&dispatcher);
     let path = arguments.config_file.clone();

@@ -106,6 +106,25 @@ async fn server_that_refuses_for_good_is_dead() {
 }
 
 #[tokio::test]
+async fn address_that_is_refused_for_good_does_not_keep_the_mail_from_the_others() {
+    let mut server = Server::smtp(&json!({ "rcpt_replies": { "oncall@example.org": "550 5.1.1 has left" } }));
+    let detail = "SMTP 250 2.0.0 queued as 4711; not to oncall@example.org: 5.1.1 has left".to_owned();
+    assert_eq!(send(email(server.port)).await, Attempt::Accepted { detail });
+    assert_eq!(server.next()["recipients"], json!(["second@example.org"]));
+}
+
+#[tokio::test]
+async fn address_that_is_refused_for_now_keeps_the_mail_for_all() {
+    let mut server = Server::smtp(&json!({ "rcpt_replies": { "second@example.org": "450 4.2.1 greylisted" } }));
+    let detail = "sending the mail: SMTP 450: 4.2.1 greylisted".to_owned();
+    assert_eq!(send(email(server.port)).await, Attempt::Retry { detail, after: None });
+    // What comes is a later mail: the first address did not get this one.
+    let only = Email { to: "third@example.org".to_owned(), ..email(server.port) };
+    assert_eq!(send(only).await, accepted());
+    assert_eq!(server.next()["recipients"], json!(["third@example.org"]));
+}
+
+#[tokio::test]
 async fn refused_connection_is_tried_again() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -308,3 +308,50 @@ fn ends_of_what_is_given_up_are_told_by_what_waits() {
     assert_eq!(told(&journal.attempts()[0]), line("n2", &["b", "c", "-a"]));
     assert_eq!(journal.dead_letters(), 1);
 }
+
+#[test]
+fn a_receiver_that_is_away_for_a_day_hears_of_every_end_when_it_is_back() {
+    const CHANGES: usize = 72;
+    let mut journal = Journal::new();
+    journal.tell("n0", &["a0"]);
+    let first = journal.attempts();
+    journal.answer(&first[0], Outcome::Accepted);
+    let (mut tries, mut told_under) = (0, std::collections::BTreeMap::new());
+    for change in 1..=CHANGES {
+        // Each takes the place of the one before, which nobody took.
+        journal.tell(&format!("n{change}"), &[&format!("a{change}"), &format!("-a{}", change - 1)]);
+        for minute in 0..20 {
+            if let Some(attempt) = journal.attempts().first() {
+                tries += 1;
+                let (id, alerts) = told(attempt);
+                assert_eq!(told_under.entry(id).or_insert_with(|| alerts.clone()), &alerts, "under one id the same");
+                if (change + minute) % 7 == 0 {
+                    journal.driver.crash_and_restore();
+                    let again = journal.attempts();
+                    assert_eq!(told(&again[0]).1, alerts);
+                    journal.answer(&again[0], Outcome::Retry);
+                } else {
+                    journal.answer(attempt, Outcome::Retry);
+                }
+            }
+            journal.driver.advance(Duration::from_secs(60));
+        }
+    }
+    assert!((CHANGES * 10..CHANGES * 25).contains(&tries), "about once a minute: {tries}");
+    let last = loop {
+        journal.driver.advance(Duration::from_secs(60));
+        if let Some(last) = journal.attempts().pop() {
+            break last;
+        }
+    };
+    journal.answer(&last, Outcome::Accepted);
+    let (id, mut alerts) = told(&last);
+    let mut wanted: Vec<String> = (0..CHANGES).map(|ended| format!("-a{ended}")).collect();
+    wanted.push(format!("a{CHANGES}"));
+    alerts.sort();
+    wanted.sort();
+    assert_eq!((id, alerts), (format!("n{CHANGES}"), wanted));
+    assert_eq!(journal.dead_letters(), 0);
+    journal.driver.advance(Duration::from_secs(86_400));
+    assert!(journal.attempts().is_empty(), "nothing is left");
+}

@@ -25,7 +25,9 @@ pub fn document(notification: &Notification, external_url: &str) -> String {
     head(&mut out, &subject::line(notification));
     banner(&mut out, notification, !firing.is_empty());
     let receiver = notification.target.as_ref().map_or("", |target| &target.receiver);
-    button(&mut out, &links::alerts_of(external_url, receiver));
+    if let Some(link) = links::alerts_of(external_url, receiver) {
+        button(&mut out, &link);
+    }
     section(&mut out, "Firing", &firing);
     if !firing.is_empty() && !resolved.is_empty() {
         out.push_str("<tr><td style=\"padding:0 30px\"><hr></td></tr>\n");
@@ -133,14 +135,13 @@ fn source(out: &mut String, address: &str) {
 }
 
 fn foot(out: &mut String, external_url: &str) {
-    push(
-        out,
-        format_args!(
-            "</table>\n<p align=\"center\" style=\"font-size:12px;color:#888\">\
-             <a href=\"{}\" style=\"color:#888\">Sent by Beacon</a></p>\n</body>\n</html>\n",
-            escape(external_url)
-        ),
-    );
+    out.push_str("</table>\n<p align=\"center\" style=\"font-size:12px;color:#888\">");
+    if external_url.is_empty() {
+        out.push_str("Sent by Beacon");
+    } else {
+        push(out, format_args!("<a href=\"{}\" style=\"color:#888\">Sent by Beacon</a>", escape(external_url)));
+    }
+    out.push_str("</p>\n</body>\n</html>\n");
 }
 
 fn row(out: &mut String, content: Arguments<'_>) {

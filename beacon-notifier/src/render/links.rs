@@ -1,9 +1,9 @@
 //! Links that a page carries.
 
 /// Where the alerts of `receiver` are shown: `EXTERNAL/#/alerts?receiver=NAME`, the address Alertmanager's default
-/// templates print. `external_url` has no slash at its end.
-pub fn alerts_of(external_url: &str, receiver: &str) -> String {
-    format!("{external_url}/#/alerts?receiver={}", query_escape(receiver))
+/// templates print. `external_url` has no slash at its end; `None` when it is empty: such a link would lead nowhere.
+pub fn alerts_of(external_url: &str, receiver: &str) -> Option<String> {
+    (!external_url.is_empty()).then(|| format!("{external_url}/#/alerts?receiver={}", query_escape(receiver)))
 }
 
 /// True for addresses that a mail client may be offered as a link: absolute `http` and `https` ones.
@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn receiver_names_are_escaped_as_go_does() {
-        assert_eq!(alerts_of("http://a", "ops team/ö&"), "http://a/#/alerts?receiver=ops+team%2F%C3%B6%26");
+        let link = alerts_of("http://a", "ops team/ö&");
+        assert_eq!(link.as_deref(), Some("http://a/#/alerts?receiver=ops+team%2F%C3%B6%26"));
+        assert_eq!(alerts_of("", "ops"), None);
     }
 
     #[test]

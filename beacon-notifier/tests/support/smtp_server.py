@@ -23,7 +23,7 @@ logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 
 class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if reply := OPTIONS.get("rcpt_reply"):
+        if reply := OPTIONS.get("rcpt_reply") or OPTIONS.get("rcpt_replies", {}).get(address):
             return reply
         envelope.rcpt_tos.append(address)
         return "250 OK"

@@ -7,6 +7,7 @@
 //! Not here: CRAM-MD5, templates, client certificates; a plan that needs them is refused.
 
 mod address;
+mod handover;
 mod headers;
 mod message;
 mod session;
@@ -48,7 +49,8 @@ impl EmailChannel {
 
     /// Makes one attempt. It has no time-out of its own: the caller drops it when its time is over.
     ///
-    /// All of its addresses get the mail or none does: the server's word on one of them counts for all.
+    /// Addresses that the server refuses for good are left out, as long as there are others; when it refuses one for now, nobody
+    /// gets the mail yet. So nobody gets it twice by that.
     pub async fn send(&self, notification: &Notification) -> Attempt {
         let mail = match self.composer.compose(notification) {
             Ok(mail) => mail,

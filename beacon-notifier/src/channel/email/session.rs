@@ -18,7 +18,7 @@ use lettre::{
     },
 };
 
-use super::{TIMEOUT, address};
+use super::{TIMEOUT, address, handover::hand_over};
 use crate::{
     channel::{ChannelError, trust::Trust},
     decide::smtp::Failure,
@@ -78,7 +78,7 @@ impl Server {
         Ok(Self { host, port, hello: hello(&email.hello)?, tls, login: login(email)? })
     }
 
-    /// Hands one mail over; what the server said to it.
+    /// Hands one mail over; what the server said to it, and to addresses that it refused while it took others.
     ///
     /// # Errors
     ///
@@ -92,11 +92,10 @@ impl Server {
         } else {
             "sending the mail without logging in, as the server offers neither PLAIN nor LOGIN"
         };
-        let reply = connection.send(envelope, mail).await.map_err(|error| failed(step, &error))?;
+        let said = hand_over(&mut connection, envelope, mail, step).await?;
         // The mail is the server's now. Its goodbye is not waited for: a slow one would make a sent mail look unsent.
         tokio::spawn(async move { tokio::time::timeout(GOODBYE, connection.abort()).await.is_ok() });
-        let words: Vec<&str> = reply.message().collect();
-        Ok(format!("{} {}", reply.code(), words.join(" ")))
+        Ok(said)
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SessionError> {
@@ -201,7 +200,8 @@ fn login(email: &Email) -> Result<Option<Login>, ChannelError> {
     }))
 }
 
-fn failed(step: &'static str, error: &smtp::Error) -> SessionError {
+/// What an error of lettre means.
+pub(super) fn failed(step: &'static str, error: &smtp::Error) -> SessionError {
     let code = error.status().map(u16::from);
     let failure = match code {
         Some(code) if error.is_permanent() => Failure::Refused5(code),
