@@ -103,14 +103,15 @@ pub async fn list(
     render: impl FnOnce(&App, &[Arc<AlertRow>], &AlertQuery, &Muting) -> Vec<u8> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let query = AlertQuery::read(pairs)?;
-    let (pictures, _) = reads::alerts(&app).await?;
+    let (pictures, freshness) = reads::alerts(&app).await?;
     // A listing of a hundred thousand takes a while: not on a thread that takes alerts in.
     let listing = tokio::task::spawn_blocking(move || {
         let now_ms = time::now_ms();
         let muting = Muting::of(&pictures.silences, &app.config.tenant, now_ms);
         render(&app, &firing(&pictures.alerts, &app.config.tenant, now_ms), &query, &muting)
     });
-    Ok(json_bytes(listing.await.map_err(|panic| ApiError::unavailable(format!("the listing failed: {panic}")))?))
+    let listed = listing.await.map_err(|panic| ApiError::unavailable(format!("the listing failed: {panic}")))?;
+    Ok(freshness.mark(json_bytes(listed)))
 }
 
 /// The alerts of a tenant that have not ended, by fingerprint.

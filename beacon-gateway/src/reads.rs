@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
 use beacon_core::view::WaitError;
 
 use crate::app::App;
@@ -16,6 +18,19 @@ pub enum Freshness {
     Current,
     /// The wait is over and some of that is not in it: the pipeline, or the view, is behind.
     Behind,
+}
+
+/// Says `behind` with an answer that does not have all that this gateway wrote or that was there at its start.
+const FRESHNESS: HeaderName = HeaderName::from_static("beacon-freshness");
+
+impl Freshness {
+    /// Has the answer say so when something is missing in it.
+    pub fn mark(self, mut answer: Response) -> Response {
+        if self == Self::Behind {
+            answer.headers_mut().insert(FRESHNESS, HeaderValue::from_static("behind"));
+        }
+        answer
+    }
 }
 
 /// The views, with the silences as new as the wait allows.

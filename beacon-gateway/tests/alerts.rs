@@ -136,6 +136,18 @@ async fn a_read_with_a_dead_worker_answers_with_what_there_is() {
     let begun = Instant::now();
     assert_eq!(rig.get_json("/api/v2/alerts").await, json!([]));
     assert!(begun.elapsed() >= Duration::from_millis(100), "it waited for the worker first");
+    let answer = rig.http.get(format!("{}/api/v2/alerts", rig.base)).send().await.expect("an answer");
+    assert_eq!(
+        answer.headers().get("beacon-freshness").map(|value| value.as_bytes()),
+        Some(&b"behind"[..]),
+        "it says so"
+    );
+    let _worker = PlainWorker::start(temp.log.clone());
+    rig::eventually("it is up to date", || async {
+        let answer = rig.http.get(format!("{}/api/v2/alerts", rig.base)).send().await.expect("an answer");
+        answer.headers().get("beacon-freshness").is_none()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,8 @@ use crate::reads::{self, Freshness};
 use crate::{body, query, time};
 use listed::GettableSilence;
 
+const UNREAD: &str = "the silences are still being read, try again";
+
 /// All silences that pass the filters, the ones in force first.
 ///
 /// # Errors
@@ -42,12 +44,12 @@ pub async fn get_silences(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     let filters = query::filters(&pairs)?;
-    let (pictures, _) = reads::silences(&app).await?;
+    let (pictures, freshness) = reads::silences(&app).await?;
     let now_ms = time::now_ms();
     let mut rows = all(&pictures.silences, &app.config.tenant);
     rows.retain(|row| listed::passes(row, &filters));
     listed::sort(&mut rows, now_ms);
-    Ok(json(&rows.iter().map(|row| GettableSilence::new(row, now_ms)).collect::<Vec<_>>()))
+    Ok(freshness.mark(json(&rows.iter().map(|row| GettableSilence::new(row, now_ms)).collect::<Vec<_>>())))
 }
 
 /// One silence.
@@ -56,9 +58,12 @@ pub async fn get_silences(
 /// 422 for an id that is no UUID, 404 when there is no such silence, 503 while the log is away.
 pub async fn get_silence(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = checked_id(&id)?;
-    let (pictures, _) = reads::silences(&app).await?;
-    let row = find(&app, &pictures, &id).ok_or(ApiError::Bare(StatusCode::NOT_FOUND))?;
-    Ok(json(&GettableSilence::new(&row, time::now_ms())))
+    let (pictures, freshness) = reads::silences(&app).await?;
+    match find(&app, &pictures, &id) {
+        Some(row) => Ok(freshness.mark(json(&GettableSilence::new(&row, time::now_ms())))),
+        None if freshness == Freshness::Current => Err(ApiError::Bare(StatusCode::NOT_FOUND)),
+        None => Err(ApiError::unavailable(UNREAD)),
+    }
 }
 
 fn all(silences: &View<String, SilenceRow>, tenant: &str) -> Vec<Arc<SilenceRow>> {
@@ -193,6 +198,6 @@ async fn write(app: &App, silences: &[&v1::Silence]) -> Result<(), ApiError> {
 async fn for_decision(app: &App) -> Result<Arc<Pictures>, ApiError> {
     match reads::silences(app).await? {
         (pictures, Freshness::Current) => Ok(pictures),
-        (_, Freshness::Behind) => Err(ApiError::unavailable("the silences are still being read, try again")),
+        (_, Freshness::Behind) => Err(ApiError::unavailable(UNREAD)),
     }
 }
