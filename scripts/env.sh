@@ -5,6 +5,9 @@ export BEACON_CACHE
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BEACON_CACHE/target}"
 export CCACHE_DIR="${CCACHE_DIR:-$BEACON_CACHE/ccache}"
 export CCACHE_MAXSIZE="${CCACHE_MAXSIZE:-4G}"
+# Where rustup puts it; a shell that was open when it was installed does not know yet.
+command -v cargo >/dev/null 2>&1 || PATH="$PATH:$HOME/.cargo/bin"
+export PATH
 # clang++ compiles RocksDB in half the time of g++; ccache makes later profiles and clean clones cost seconds.
 if command -v clang++ >/dev/null 2>&1; then
     if command -v ccache >/dev/null 2>&1; then

@@ -18,7 +18,7 @@ fail() {
 }
 
 missing=()
-# need PACKAGE COMMAND...: the package is missing when the command fails.
+# need PACKAGE COMMAND...: the package is missing when the command fails. `A|B`: A, or where this release has none, B.
 need() {
     local package=$1
     shift
@@ -43,7 +43,7 @@ need libssl-dev header openssl/ssl.h
 need libc6-dev header stdio.h
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 if [ "$1" != build ]; then
-    need openjdk-17-jre-headless java_17
+    need 'openjdk-17-jre-headless|default-jre-headless' java_17
     need maven command -v mvn
     need prometheus command -v prometheus
     need prometheus-alertmanager command -v amtool
@@ -57,9 +57,21 @@ if [ "$1" != build ]; then
     need memcached command -v memcached
 fi
 if [ "$1" = bench ]; then
-    need openjdk-17-jdk-headless command -v javac
+    need 'openjdk-17-jdk-headless|default-jdk-headless' command -v javac
     need util-linux command -v taskset
 fi
+
+packages=()
+# Of alternatives the first that this release has, or else the last, so that apt names it.
+packages() {
+    local wanted package
+    for wanted in "${missing[@]}"; do
+        for package in ${wanted//|/ }; do
+            [ -z "$(apt-cache --quiet=0 madison "$package" 2>/dev/null)" ] || break
+        done
+        packages+=("$package")
+    done
+}
 
 install() {
     command -v apt-get >/dev/null || fail "apt-get is missing; install these with this machine's package tool: ${missing[*]}"
@@ -79,7 +91,8 @@ install() {
         "${root[@]}" chmod 755 /usr/sbin/policy-rc.d
     fi
     local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -y)
-    if ! { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    # What a release has is known after the update only.
+    if ! { "${apt[@]}" update && packages && "${apt[@]}" install --no-install-recommends "${packages[@]}"; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         fail "apt-get could not install ${missing[*]}; its last words are above, all of them in $log"
     fi
@@ -91,7 +104,7 @@ install() {
 command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] ||
     fail "cargo is missing; install Rust from https://rustup.rs, then try again"
 if [ "$1" != build ]; then
-    java_17 || fail "java is older than 17 although openjdk-17-jre-headless is installed; choose it by 'update-alternatives --config java'"
+    java_17 || fail "java is older than 17 although openjdk-17-jre-headless or a later one is installed; choose it by 'update-alternatives --config java'"
     scripts/kafka-jars.sh
 fi
 if [ "$1" = bench ]; then

@@ -11,7 +11,7 @@ use beacon_gateway::{GatewayConfig, PlanSource};
 use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::flags::{KafkaFlags, TogetherFlags, TopicFlags};
 
-use crate::all_in_one::{AllInOne, CHECKPOINTS, Parts};
+use crate::all_in_one::{AllInOne, CHECKPOINTS, Parts, host_name};
 
 /// Alertmanager's flags, and where to find a Kafka.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,10 @@ pub struct AlertmanagerArguments {
     together: TogetherFlags,
     /// Refused unless empty: TLS and passwords on the web port are not supported yet; put a proxy before it.
     #[arg(long = "web.config.file", value_name = "FILE")]
-    web_config: Option<PathBuf>,
+    web_config: Option<String>,
+    /// Refused: sockets of systemd are not supported; give --web.listen-address.
+    #[arg(long = "web.systemd-socket", hide = true)]
+    systemd_socket: bool,
     #[command(flatten)]
     without_effect: WithoutEffect,
     #[command(flatten)]
@@ -91,6 +94,28 @@ struct WithoutEffect {
     reconnect_timeout: Option<String>,
     #[arg(long = "cluster.label", hide = true)]
     label: Option<String>,
+    #[arg(long = "cluster.tls-config", hide = true)]
+    tls_config: Option<String>,
+    #[arg(
+        long = "cluster.allow-insecure-public-advertise-address-discovery",
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    advertise_discovery: Option<String>,
+    #[arg(long = "cluster.peers-resolve-timeout", hide = true)]
+    peers_resolve_timeout: Option<String>,
+    #[arg(long = "data.maintenance-interval", hide = true)]
+    maintenance_interval: Option<String>,
+    #[arg(long = "silences.max-silences", hide = true)]
+    max_silences: Option<String>,
+    #[arg(long = "silences.max-silence-size-bytes", hide = true)]
+    max_silence_size: Option<String>,
+    #[arg(long = "web.ui-path", hide = true)]
+    ui_path: Option<String>,
+    #[arg(long = "enable-feature", hide = true)]
+    features: Option<String>,
 }
 
 impl WithoutEffect {
@@ -110,6 +135,14 @@ impl WithoutEffect {
             ("--cluster.reconnect-interval", &self.reconnect_interval),
             ("--cluster.reconnect-timeout", &self.reconnect_timeout),
             ("--cluster.label", &self.label),
+            ("--cluster.tls-config", &self.tls_config),
+            ("--cluster.allow-insecure-public-advertise-address-discovery", &self.advertise_discovery),
+            ("--cluster.peers-resolve-timeout", &self.peers_resolve_timeout),
+            ("--data.maintenance-interval", &self.maintenance_interval),
+            ("--silences.max-silences", &self.max_silences),
+            ("--silences.max-silence-size-bytes", &self.max_silence_size),
+            ("--web.ui-path", &self.ui_path),
+            ("--enable-feature", &self.features),
         ]
         .into_iter()
         .filter(|(_, value)| value.is_some())
@@ -127,11 +160,15 @@ pub async fn run(arguments: AlertmanagerArguments) -> anyhow::Result<()> {
              each member (with the same --topic-prefix), or drop --cluster.peer to run a single one"
         );
     }
-    if let Some(path) = arguments.web_config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+    if let Some(path) = arguments.web_config.as_ref().filter(|path| !path.is_empty()) {
         bail!(
-            "--web.config.file={}: TLS and passwords on the web port are not supported yet, and serving without them \
-             would open what you meant to protect; put a proxy before Beacon and drop the flag",
-            path.display()
+            "--web.config.file={path}: TLS and passwords on the web port are not supported yet, and serving without them \
+             would open what you meant to protect; put a proxy before Beacon and drop the flag"
+        );
+    }
+    if arguments.systemd_socket {
+        bail!(
+            "--web.systemd-socket: sockets of systemd are not supported; drop the flag and give --web.listen-address"
         );
     }
     let without_effect = arguments.without_effect.given();
@@ -177,14 +214,80 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     beacon_plan::duration::parse(text).map_err(|error| error.to_string())
 }
 
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
-}
-
 fn port_of(listen: &str) -> &str {
     listen.rsplit(':').next().unwrap_or(listen)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: AlertmanagerArguments,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<AlertmanagerArguments, clap::Error> {
+        let command = Command::try_parse_from(std::iter::once(&"alertmanager").chain(arguments));
+        command.map(|command| command.arguments)
+    }
+
+    /// What `prometheus-alertmanager --help` prints, 0.25, and what later ones print beside it; logging is for all commands.
+    const FLAGS: [&str; 34] = [
+        "--config.file=alertmanager.yml",
+        "--storage.path=data/",
+        "--data.retention=120h",
+        "--data.maintenance-interval=15m",
+        "--alerts.gc-interval=30m",
+        "--web.systemd-socket",
+        "--web.listen-address=:9093",
+        "--web.config.file=",
+        "--web.external-url=http://example.org",
+        "--web.route-prefix=/",
+        "--web.get-concurrency=0",
+        "--web.timeout=0",
+        "--web.ui-path=/usr/share/prometheus/alertmanager/ui/",
+        "--cluster.listen-address=0.0.0.0:9094",
+        "--cluster.advertise-address=192.0.2.1:9094",
+        "--cluster.peer=192.0.2.2:9094",
+        "--cluster.peer=192.0.2.3:9094",
+        "--cluster.peer-timeout=15s",
+        "--cluster.gossip-interval=200ms",
+        "--cluster.pushpull-interval=1m",
+        "--cluster.tcp-timeout=10s",
+        "--cluster.probe-timeout=500ms",
+        "--cluster.probe-interval=1s",
+        "--cluster.settle-timeout=1m",
+        "--cluster.reconnect-interval=10s",
+        "--cluster.reconnect-timeout=6h",
+        "--cluster.tls-config=",
+        "--cluster.allow-insecure-public-advertise-address-discovery",
+        "--cluster.label=",
+        "--cluster.peers-resolve-timeout=15s",
+        "--silences.max-silences=0",
+        "--silences.max-silence-size-bytes=0",
+        "--enable-feature=",
+        "--data.retention=5d",
+    ];
+
+    #[test]
+    fn every_flag_that_alertmanager_prints_is_known() {
+        for flag in FLAGS {
+            if let Err(error) = parse(&[flag]) {
+                panic!("{error}");
+            }
+        }
+        let given =
+            parse(&["--data.maintenance-interval=15m", "--cluster.tls-config=tls.yml"]).expect("both are known");
+        assert_eq!(given.without_effect.given(), ["--cluster.tls-config", "--data.maintenance-interval"]);
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_systemd_is_refused_and_not_ignored() {
+        let error = run(parse(&["--web.systemd-socket"]).expect("it is known")).await.expect_err("it is refused");
+        assert!(error.to_string().contains("--web.listen-address"), "{error}");
+    }
 }

@@ -136,9 +136,35 @@ impl AllInOne {
     }
 }
 
+/// Where links begin unless told otherwise: at the address that is listened on, and for every address at the host's name,
+/// as in Alertmanager, whose name receivers of pages may know.
 fn link_base(listen: &str) -> String {
-    match listen.strip_prefix(':') {
-        Some(port) => format!("http://localhost:{port}"),
-        None => format!("http://{listen}"),
+    match listen.rsplit_once(':') {
+        Some(("" | "0.0.0.0" | "[::]", port)) => format!("http://{}:{port}", host_name()),
+        _ => format!("http://{listen}"),
+    }
+}
+
+/// This machine's name.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_begin_where_others_reach_this_process() {
+        let host = host_name();
+        for every in [":9093", "0.0.0.0:9093", "[::]:9093"] {
+            assert_eq!(link_base(every), format!("http://{host}:9093"));
+        }
+        assert_eq!(link_base("127.0.0.1:9093"), "http://127.0.0.1:9093");
+        assert_eq!(link_base("[::1]:9093"), "http://[::1]:9093");
     }
 }
