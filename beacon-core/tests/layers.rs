@@ -207,8 +207,9 @@ fn the_edges_are_where_this_test_thinks_they_are() {
 fn only_what_calls_librdkafka_directly_is_unsafe() {
     let is_unsafe = |source: &&Source| source.lines.iter().any(|(_, line)| line.contains("unsafe "));
     let sources = sources();
-    let found: BTreeSet<_> = sources.iter().filter(is_unsafe).map(|source| source.name.as_str()).collect();
-    assert_eq!(found, BTreeSet::from(["log/kafka/raw.rs", "log/kafka/raw_admin.rs"]));
+    let found: Vec<_> = sources.iter().filter(is_unsafe).map(|source| source.name.as_str()).collect();
+    let (inside, outside): (Vec<_>, Vec<_>) = found.into_iter().partition(|name| name.starts_with("log/kafka/raw/"));
+    assert!(!inside.is_empty() && outside.is_empty(), "unsafe outside of log/kafka/raw: {}", outside.join(", "));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use beacon_core::log::{Isolation, Record, SendRecord, TopicPartition, partition};
+use beacon_core::log::{Appender, Isolation, Record, SendRecord, TopicPartition, partition};
 
 use super::{Subject, numbers};
 
@@ -71,6 +72,7 @@ pub fn headers_timestamps_and_tombstones_come_back(subject: &Subject) {
         ("trace".to_owned(), vec![0, 255, 7]),
         ("empty".to_owned(), vec![]),
         ("trace".to_owned(), b"again".to_vec()),
+        (" Größe \t".to_owned(), vec![1]),
     ];
     let base = Record::new(Arc::clone(&topic), vec![0, 1, 254], vec![9; 3]).to_partition(0);
     let records = vec![
@@ -100,6 +102,25 @@ pub fn a_record_without_timestamp_gets_the_time_of_its_append(subject: &Subject)
     let read = subject.read_all(&topic, 0, Isolation::Committed);
     // A broker on another machine has another clock; a minute is far more than it may be off.
     assert!((before - 60_000..=after + 60_000).contains(&read[0].timestamp_ms), "{} at {before}", read[0].timestamp_ms);
+}
+
+pub fn an_answer_may_drop_the_appender_it_came_from(subject: &Subject) {
+    let topic = subject.topic("dropped-by-answer", 1);
+    let appender: Arc<dyn Appender> = Arc::from(subject.appender());
+    let (let_go, wait) = channel::<()>();
+    let (sender, answer) = channel();
+    let held = Arc::clone(&appender);
+    let done = move |result| {
+        // Only when this is the last one that holds the appender.
+        assert!(wait.recv().is_err(), "nothing is ever sent");
+        drop(held);
+        sender.send(result).expect("the test waits");
+    };
+    appender.append(vec![Record::new(Arc::clone(&topic), "k", "v").to_partition(0)], Box::new(done));
+    drop(appender);
+    drop(let_go);
+    answer.recv().expect("an answer that comes to its end").expect("appended");
+    assert_eq!(subject.values(&topic, 0), ["v"]);
 }
 
 pub fn appends_of_many_threads_all_get_a_place_of_their_own(subject: &Subject) {

@@ -1,4 +1,4 @@
-//! The cluster as a whole: topics, offsets, trimming. Nothing here is fast; nothing here needs to be.
+//! The cluster as a whole: what topics there are, offsets, trimming. Nothing here is fast; nothing here needs to be.
 //!
 //! Invariant: nothing creates a topic but [`Cluster::create_topics`], even on a broker that creates topics by itself
 //! when somebody asks for them.
@@ -9,20 +9,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use crate::log::{
-    CleanupPolicy, Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition, TopicSpec,
-};
+use crate::log::{Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition};
 
 use super::batch::{offset_of, partition_of};
 use super::block_on::block_on;
-use super::config::{KafkaConfig, native};
+use super::config::{KafkaConfig, native, start};
 use super::error::{describe, from_safe, is_answer, kind_of, log_error};
-use super::partitions::{list_at, native_partition};
+use super::partitions::{list_at, native_number, native_partition};
 use super::patience::ask_while;
 use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, lock};
 
@@ -79,7 +77,7 @@ impl Cluster {
 
     /// No answer that helps came in time, or one that waiting does not mend: says who was asked what, and the reason
     /// librdkafka met on the way, which tells more than its own codes.
-    fn gave_up(&self, client: &Client, code: Code, what: impl Display) -> LogError {
+    pub(super) fn gave_up(&self, client: &Client, code: Code, what: impl Display) -> LogError {
         let servers = self.config.bootstrap_servers.trim();
         if !passes(&code) {
             return log_error(code, what);
@@ -128,7 +126,7 @@ impl Cluster {
             .map(|metadata| TopicDescription { name: metadata.name, partitions: count(metadata.leaders.len()) }))
     }
 
-    fn topic_metadata(&self, topic: &str) -> Result<Option<TopicMetadata>, LogError> {
+    pub(super) fn topic_metadata(&self, topic: &str) -> Result<Option<TopicMetadata>, LogError> {
         let Some(metadata) = self.metadata(Some(topic))?.into_iter().find(|found| found.name == topic) else {
             return Ok(None);
         };
@@ -191,73 +189,6 @@ impl Cluster {
         ))
     }
 
-    /// Makes topics that do not exist; see [`crate::log::Log::create_topics`].
-    pub fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
-        let mut missing = Vec::new();
-        for topic in topics {
-            match self.describe_topic(&topic.name)? {
-                None => missing.push(topic),
-                Some(found) => check_partitions(topic, found.partitions)?,
-            }
-        }
-        if !missing.is_empty() {
-            self.create_missing(&missing)?;
-        }
-        topics.iter().try_for_each(|topic| self.wait_until_usable(topic))
-    }
-
-    fn create_missing(&self, topics: &[&TopicSpec]) -> Result<(), LogError> {
-        let replication = self.config.replication_factor.map_or(-1, i32::from);
-        let settings: Vec<_> = topics.iter().map(|topic| cleanup_settings(topic.cleanup)).collect();
-        let specifications: Vec<_> = topics
-            .iter()
-            .zip(&settings)
-            .map(|(topic, settings)| {
-                let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
-                settings.iter().fold(
-                    NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication)),
-                    |new, (name, value)| new.set(name, value),
-                )
-            })
-            .collect();
-        let admin = self.admin()?;
-        // Asked again, those already made answer that they exist.
-        ask_while(self.config.timeout, is_passing, |left| {
-            let results = block_on(admin.create_topics(&specifications, &options(left)))
-                .map_err(|error| from_safe(error, "creating topics"))?;
-            results.into_iter().try_for_each(|result| match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => Ok(()),
-                Err((topic, code)) => Err(log_error(code, format_args!("creating topic {topic}"))),
-            })
-        })
-    }
-
-    /// Waits until every partition answers: metadata names a leader a moment before that broker serves the partition.
-    /// Also finds out if somebody else made the topic otherwise meanwhile.
-    fn wait_until_usable(&self, topic: &TopicSpec) -> Result<(), LogError> {
-        ask_while(self.config.timeout, is_passing, |left| {
-            let not_yet = |what: String| LogError::new(LogErrorKind::Retriable, what);
-            let found = self.topic_metadata(&topic.name)?.filter(|found| !found.leaders.is_empty());
-            let Some(found) = found else {
-                return Err(not_yet(format!("topic {} was made and is not known yet", topic.name)));
-            };
-            check_partitions(topic, count(found.leaders.len()))?;
-            if found.error.is_some() || found.leaders.contains(&false) {
-                return Err(not_yet(format!("topic {} has partitions without leader", topic.name)));
-            }
-            (0..topic.partitions).try_for_each(|number| {
-                let partition = TopicPartition::new(topic.name.as_str(), number);
-                match self.uncommitted.watermarks(&topic.name, native_partition(&partition), left) {
-                    Ok(_) => Ok(()),
-                    Err(code) if kind_of(code) == LogErrorKind::UnknownTopic => {
-                        Err(not_yet(format!("{partition} is not served yet: {}", describe(code))))
-                    }
-                    Err(code) => Err(self.gave_up(&self.uncommitted, code, &partition)),
-                }
-            })
-        })
-    }
-
     /// Start and end of a partition.
     pub fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange, LogError> {
         self.require_partition(partition)?;
@@ -298,7 +229,7 @@ impl Cluster {
         for topic in topics {
             let partitions = self.require_topic(topic)?;
             for partition in 0..partitions {
-                asked.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
+                asked.add_partition(topic, native_number(partition));
             }
         }
         // Read-committed clients ask for decided offsets: a commit that has returned is seen, although its markers are
@@ -355,11 +286,10 @@ impl Cluster {
 
 fn reading_client(config: &ClientConfig) -> Result<Client, LogError> {
     let label = config.get("client.id").unwrap_or_default().to_owned();
-    Client::new(ClientKind::Consumer, native(config)?, label, Arc::new(NoDeliveries))
-        .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))
+    start(ClientKind::Consumer, config, label, Arc::new(NoDeliveries))
 }
 
-fn options(timeout: Duration) -> AdminOptions {
+pub(super) fn options(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
@@ -368,7 +298,7 @@ fn passes(code: &Code) -> bool {
     kind_of(*code) == LogErrorKind::Retriable
 }
 
-fn is_passing(error: &LogError) -> bool {
+pub(super) fn is_passing(error: &LogError) -> bool {
     error.kind() == LogErrorKind::Retriable
 }
 
@@ -395,30 +325,6 @@ fn decided_offsets(asked: &TopicPartitionList) -> Result<Vec<(TopicPartition, Of
     Ok(offsets)
 }
 
-fn check_partitions(wanted: &TopicSpec, found: u32) -> Result<(), LogError> {
-    if wanted.partitions == found {
-        return Ok(());
-    }
-    Err(LogError::new(
-        LogErrorKind::Mismatch,
-        format!(
-            "topic {} has {found} partitions where {} are wanted: the count is fixed once made, \
-             use another topic name or the count it has",
-            wanted.name, wanted.partitions
-        ),
-    ))
-}
-
-fn cleanup_settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {
-    match cleanup {
-        CleanupPolicy::Compact => vec![("cleanup.policy", "compact".to_owned())],
-        CleanupPolicy::Delete { retention } => vec![
-            ("cleanup.policy", "delete".to_owned()),
-            ("retention.ms", retention.map_or("-1".to_owned(), |kept| kept.as_millis().to_string())),
-        ],
-    }
-}
-
-fn count(partitions: usize) -> u32 {
+pub(super) fn count(partitions: usize) -> u32 {
     u32::try_from(partitions).unwrap_or(u32::MAX)
 }

@@ -1,8 +1,12 @@
 //! Durable appends outside of any transaction: an idempotent producer with a thread that hears of deliveries.
 //!
-//! Invariants: every append gets exactly one answer, also when the appender is dropped before its records are written;
-//! appends to a topic are written in the order of their calls, those made before the topic was known included.
+//! Invariants: every append gets exactly one answer, also when the appender is dropped before its records are written
+//! (`tests/log_contract/records.rs: an_answer_may_drop_the_appender_it_came_from`) and when another's answer panics
+//! (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`); appends to a topic are written in the order of their
+//! calls, those made before the topic was known included
+//! (`tests/kafka/appender.rs: appends_under_way_together_keep_their_order_while_their_topic_is_looked_up`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -15,8 +19,9 @@ use crate::log::{AppendDone, Appender, LogError, LogErrorKind, Position, Record}
 
 use super::admin::Cluster;
 use super::batch::{offset_of, partition_of};
-use super::config::native;
+use super::config::start;
 use super::error::{describe, kind_of, log_error};
+use super::partitions::native_target;
 use super::raw::{CallError, Client, ClientKind, Delivery, DeliverySink, Outgoing, lock};
 
 /// How long the delivery thread sleeps at most before it looks for appends of new topics.
@@ -134,8 +139,11 @@ impl Outcomes {
     /// Gives the answers that are due; runs callers' code, so never inside a callback of librdkafka.
     fn give_answers(&self) {
         let answers = std::mem::take(&mut *lock(&self.answers));
-        for answer in answers {
-            (answer.done)(answer.result);
+        for Answer { done, result } in answers {
+            // Its caller's matter: the others still wait for theirs.
+            if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+                tracing::error!("the answer of an append panicked");
+            }
         }
     }
 }
@@ -180,7 +188,7 @@ impl Shared {
             .topic(&record.topic)
             .map_err(|code| log_error(code, format_args!("appending to {}", record.topic)))?;
         let outgoing = Outgoing {
-            partition: record.partition.map_or(-1, |partition| i32::try_from(partition).unwrap_or(i32::MAX)),
+            partition: native_target(record.partition),
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &record.headers,
@@ -259,10 +267,9 @@ pub(super) struct KafkaAppender {
 impl KafkaAppender {
     pub fn open(cluster: Arc<Cluster>) -> Result<Self, LogError> {
         let outcomes = Arc::new(Outcomes::default());
-        let config = native(&cluster.config().producing("appender", cluster.config().append_linger))?;
+        let config = cluster.config().producing("appender", cluster.config().append_linger);
         let sink: Arc<Outcomes> = Arc::clone(&outcomes);
-        let client = Client::new(ClientKind::Producer, config, "appender".to_owned(), sink)
-            .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))?;
+        let client = start(ClientKind::Producer, &config, "appender".to_owned(), sink)?;
         let shared =
             Arc::new(Shared { cluster, client, outcomes, queued: Mutex::default(), stop: AtomicBool::new(false) });
         let (unknown, receiver) = channel();
@@ -299,10 +306,10 @@ impl Appender for KafkaAppender {
 impl Drop for KafkaAppender {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the delivery thread of an appender panicked: a caller's answer did");
+        let Some(thread) = self.thread.take() else { return };
+        // Let go of by one of its answers: the thread cannot wait for itself, and ends after what is in flight.
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the delivery thread of an appender panicked");
         }
     }
 }

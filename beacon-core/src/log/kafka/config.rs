@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
+use super::raw::{Client, ClientKind, DeliverySink};
 use crate::log::{LogError, LogErrorKind, SessionConfig};
 
 /// Which protocol a group's members speak.
@@ -219,6 +221,17 @@ pub(super) fn native(config: &ClientConfig) -> Result<NativeClientConfig, LogErr
         };
         LogError::new(LogErrorKind::Configuration, text)
     })
+}
+
+/// A client with these settings.
+pub(super) fn start(
+    kind: ClientKind,
+    config: &ClientConfig,
+    label: String,
+    deliveries: Arc<dyn DeliverySink>,
+) -> Result<Client, LogError> {
+    Client::new(kind, native(config)?, label, deliveries)
+        .map_err(|text| LogError::new(LogErrorKind::Configuration, format!("Kafka settings: {text}")))
 }
 
 /// Settings that are the log's own.

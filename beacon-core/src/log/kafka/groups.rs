@@ -1,15 +1,12 @@
-//! Groups and the making of topics: what tools ask for, never a running task.
+//! Groups, and which topic a name means: what tools ask for, never a running task.
 
-use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::admin::Cluster;
-use super::block_on::block_on;
 use super::error::{from_safe, kind_of};
 use super::partitions::list_at;
-use super::patience::ask_while;
-use super::raw_admin::AdminError;
+use super::raw::AdminError;
 use crate::log::{LogError, LogErrorKind, Offset, TopicPartition};
 
 impl Cluster {
@@ -25,48 +22,6 @@ impl Cluster {
             .map_err(|error| admin_error(error, format_args!("describing topic {topic}")))?;
         // All zeros stand for "none".
         Ok(id.map(|id| as_kafka_writes(&id)).filter(|id| id.bytes().any(|byte| byte != b'A')))
-    }
-
-    /// See [`crate::log::Log::delete_topics`].
-    pub fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
-        let mut doomed = Vec::new();
-        for topic in topics {
-            if self.describe_topic(topic)?.is_some() {
-                doomed.push(*topic);
-            }
-        }
-        if doomed.is_empty() {
-            return Ok(());
-        }
-        let timeout = Some(self.config().timeout);
-        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
-        let results = block_on(self.admin()?.delete_topics(&doomed, &options))
-            .map_err(|error| from_safe(error, format_args!("deleting topics {}", doomed.join(", "))))?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, Code::UnknownTopicOrPartition)) => {}
-                Err((topic, code)) => {
-                    return Err(admin_error((code, String::new()), format_args!("deleting topic {topic}")));
-                }
-            }
-        }
-        self.forget_topics(&doomed);
-        doomed.iter().try_for_each(|topic| self.wait_until_gone(topic))
-    }
-
-    fn wait_until_gone(&self, topic: &str) -> Result<(), LogError> {
-        let timeout = self.config().timeout;
-        ask_while(timeout, Option::is_none, |_| match self.describe_topic(topic) {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(None),
-            Err(error) => Err(Some(error)),
-        })
-        .map_err(|error| {
-            error.unwrap_or_else(|| {
-                let message = format!("topic {topic} is still there {timeout:?} after its deletion");
-                LogError::new(LogErrorKind::Retriable, message)
-            })
-        })
     }
 
     /// See [`crate::log::Log::members`].
@@ -112,7 +67,7 @@ fn as_kafka_writes(id: &str) -> String {
     id.trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
-fn admin_error((code, text): AdminError, context: impl std::fmt::Display) -> LogError {
+pub(super) fn admin_error((code, text): AdminError, context: impl std::fmt::Display) -> LogError {
     let said = if text.is_empty() { super::error::describe(code) } else { text };
     LogError::new(kind_of(code), format!("{context}: {said}"))
 }

@@ -26,9 +26,19 @@ pub(super) fn list_at<'a>(places: impl Iterator<Item = (&'a TopicPartition, Offs
     list
 }
 
-/// Partition numbers as librdkafka counts them; none is above its range.
+/// The number of a partition as librdkafka counts.
 pub(super) fn native_partition(partition: &TopicPartition) -> i32 {
-    i32::try_from(partition.partition).unwrap_or(i32::MAX)
+    native_number(partition.partition)
+}
+
+/// Where a record goes: -1 leaves the choice to the partitioner.
+pub(super) fn native_target(partition: Option<u32>) -> i32 {
+    partition.map_or(-1, native_number)
+}
+
+/// Partition numbers, and counts of them, as librdkafka counts; none is above its range.
+pub(super) fn native_number(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// Partitions as a callback named them.

@@ -17,6 +17,7 @@ use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, SendRecord,
 
 use super::error::{Step, commit_error, describe, from_call, kind_of};
 use super::held_back::HeldBack;
+use super::partitions::native_target;
 use super::raw::{CallError, Client, Delivery, DeliverySink, Membership, Outgoing, Topic, lock};
 
 /// How long one call to the coordinator may take before the caller hears "unknown, ask again". Sending offsets to a
@@ -163,7 +164,7 @@ impl Transactor {
         }
         let index = self.topic_index(record.topic, check)?;
         let outgoing = Outgoing {
-            partition: record.partition.map_or(-1, |partition| i32::try_from(partition).unwrap_or(i32::MAX)),
+            partition: native_target(record.partition),
             key: record.key,
             value: record.value,
             headers: record.headers,

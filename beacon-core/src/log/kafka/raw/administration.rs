@@ -1,7 +1,7 @@
-//! The rest of the unsafe layer: administrative requests that the safe crate does not have. See [`raw`](super::raw).
+//! Administrative requests that the safe crate does not have.
 //!
-//! Invariants beyond those there: an [`Answer`] owns its event, and what is read from the event is copied before the
-//! answer is dropped; requests copy what they are given, so names need to live through the call only.
+//! Invariant: an [`Answer`] owns its event, and what is read from the event is copied before the answer is dropped; requests
+//! copy what they are given, so names need to live through the call only.
 
 use std::ffi::{CString, c_char};
 use std::time::Duration;
@@ -9,10 +9,17 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::raw::{Client, error_of, milliseconds, text_of};
+use super::client::Client;
+use super::codes::{
+    error_of, own_result_of, rd_kafka_ConfigResource_error, rd_kafka_error_code, rd_kafka_event_error, take_error,
+};
+use super::conversions::{milliseconds, text_in, text_of};
 
 /// Why a request got no answer: a code, and what librdkafka or the broker said.
-pub(super) type AdminError = (RDKafkaErrorCode, String);
+pub type AdminError = (RDKafkaErrorCode, String);
+
+/// The longest that librdkafka lets a request take.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The event with the result of one request.
 struct Answer(*mut sys::rd_kafka_event_t);
@@ -21,6 +28,42 @@ impl Drop for Answer {
     fn drop(&mut self) {
         // SAFETY: a live event that only this answer owns.
         unsafe { sys::rd_kafka_event_destroy(self.0) }
+    }
+}
+
+/// Settings of a group, on their way to the broker.
+struct GroupSettings(*mut sys::rd_kafka_ConfigResource_t);
+
+impl GroupSettings {
+    fn new(group: &str, settings: &[(&str, String)]) -> Result<Self, AdminError> {
+        let group = c_string(group)?;
+        let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP;
+        // SAFETY: the name is copied.
+        let resource = Self(unsafe { sys::rd_kafka_ConfigResource_new(kind, group.as_ptr()) });
+        for (name, value) in settings {
+            let (name, value) = (c_string(name)?, c_string(value)?);
+            let set = sys::rd_kafka_AlterConfigOpType_t::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET;
+            // SAFETY: a live resource, which copies both; the returned error is ours.
+            let refused = unsafe {
+                take_error(sys::rd_kafka_ConfigResource_add_incremental_config(
+                    resource.0,
+                    name.as_ptr(),
+                    set,
+                    value.as_ptr(),
+                ))
+            };
+            if let Some(error) = refused {
+                return Err((error.code, error.text));
+            }
+        }
+        Ok(resource)
+    }
+}
+
+impl Drop for GroupSettings {
+    fn drop(&mut self) {
+        // SAFETY: a live resource that only this owns.
+        unsafe { sys::rd_kafka_ConfigResource_destroy(self.0) }
     }
 }
 
@@ -99,6 +142,35 @@ impl Client {
         }
     }
 
+    /// Sets configurations of a consumer group kept on the broker (KIP-848 `GROUP` resource, incremental).
+    pub fn alter_group(&self, group: &str, settings: &[(&str, String)], timeout: Duration) -> Result<(), AdminError> {
+        let resource = GroupSettings::new(group, settings)?;
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
+        let answer = self.ask(operation, timeout, |rk, options, queue| {
+            let mut resources = [resource.0];
+            // SAFETY: one live resource, which the request copies.
+            unsafe {
+                sys::rd_kafka_IncrementalAlterConfigs(rk, resources.as_mut_ptr(), resources.len(), options, queue);
+            }
+        })?;
+        // SAFETY: a live event; the result and its resources live as long as the answer.
+        unsafe {
+            let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(answer.0);
+            if result.is_null() {
+                return Err(other_kind());
+            }
+            let mut count = 0;
+            let resources = sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count);
+            for index in 0..count {
+                let altered = *resources.add(index);
+                if let Some(code) = error_of(rd_kafka_ConfigResource_error(altered)) {
+                    return Err((code, text_of(sys::rd_kafka_ConfigResource_error_string(altered))));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes one request and waits for its answer.
     fn ask(
         &self,
@@ -108,15 +180,19 @@ impl Client {
     ) -> Result<Answer, AdminError> {
         // SAFETY: the client is live; options and queue are destroyed once each, after the answer is there or given up.
         let event = unsafe {
-            let rk = self.native_ptr();
+            let rk = self.native();
             let options = sys::rd_kafka_AdminOptions_new(rk, operation);
             let mut text = [0 as c_char; 256];
-            sys::rd_kafka_AdminOptions_set_request_timeout(
+            let set = sys::rd_kafka_AdminOptions_set_request_timeout(
                 options,
-                milliseconds(timeout),
+                milliseconds(timeout.min(LONGEST)),
                 text.as_mut_ptr(),
                 text.len(),
             );
+            if let Err(code) = own_result_of(set) {
+                sys::rd_kafka_AdminOptions_destroy(options);
+                return Err((code, text_in(&text)));
+            }
             let queue = sys::rd_kafka_queue_new(rk);
             request(rk, options, queue);
             // The request's own time-out answers; the queue's is longer so that the answer is always seen.
@@ -131,7 +207,7 @@ impl Client {
         let answer = Answer(event);
         // SAFETY: a live event.
         unsafe {
-            match error_of(sys::rd_kafka_event_error(answer.0)) {
+            match error_of(rd_kafka_event_error(answer.0)) {
                 Some(code) => Err((code, text_of(sys::rd_kafka_event_error_string(answer.0)))),
                 None => Ok(answer),
             }
@@ -140,7 +216,7 @@ impl Client {
 }
 
 fn c_string(name: &str) -> Result<CString, AdminError> {
-    CString::new(name).map_err(|_| (RDKafkaErrorCode::InvalidArgument, "the name holds a zero byte".to_owned()))
+    CString::new(name).map_err(|_| (RDKafkaErrorCode::InvalidArgument, "a name or value holds a zero byte".to_owned()))
 }
 
 fn other_kind() -> AdminError {
@@ -152,7 +228,7 @@ fn other_kind() -> AdminError {
 unsafe fn borrowed_error(error: *const sys::rd_kafka_error_t) -> Option<AdminError> {
     // SAFETY: the caller's promise; both functions take null.
     unsafe {
-        let code = error_of(sys::rd_kafka_error_code(error))?;
+        let code = error_of(rd_kafka_error_code(error))?;
         Some((code, text_of(sys::rd_kafka_error_string(error))))
     }
 }

@@ -1,0 +1,203 @@
+//! What librdkafka calls: on the thread that polls or closes, and for logs on its own threads.
+//!
+//! Invariants:
+//!
+//! * callbacks touch only `Sync` data, and hold no lock while they call out;
+//! * nothing unwinds into C: they call no code of users but the subscriber of log lines, and Rust ends the process at a panic
+//!   that would leave a function of C's;
+//! * what a rebalance asks for is kept until the polling thread acts on it
+//!   (`src/log/kafka/membership.rs: partitions_asked_back_are_owned_until_the_answer`).
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys::{self as sys, RDKafkaRespErr};
+
+use super::super::repeats::Repeats;
+use super::codes::error_at;
+use super::conversions::{lock, names, text_of};
+use super::producing::TopicState;
+
+/// What a callback of librdkafka said about group membership, kept until the polling thread acts on it.
+#[derive(Debug)]
+pub enum Rebalance {
+    /// Partitions given to this member.
+    Assign(Vec<(String, i32)>),
+    /// Partitions asked back or, with `lost`, already somebody else's.
+    Revoke {
+        /// Which.
+        partitions: Vec<(String, i32)>,
+        /// The membership is over: nothing on them can be committed any more.
+        lost: bool,
+    },
+    /// The group protocol failed.
+    Failed(RDKafkaErrorCode),
+}
+
+/// What became of one record sent.
+pub struct Delivery<'a> {
+    /// The topic as the producer registered it.
+    pub topic: &'a TopicState,
+    /// Where it went.
+    pub partition: i32,
+    /// Its offset; meaningless with an error.
+    pub offset: i64,
+    /// Why it was not written.
+    pub error: Option<RDKafkaErrorCode>,
+    /// What was handed to [`Client::produce`] with the record.
+    pub token: usize,
+}
+
+/// Gets each delivery report, on the thread that polls the producer. Must neither block nor panic.
+pub trait DeliverySink: Send + Sync {
+    /// Called once per record sent.
+    fn delivered(&self, delivery: &Delivery<'_>);
+}
+
+/// For clients that send nothing.
+pub struct NoDeliveries;
+
+impl DeliverySink for NoDeliveries {
+    fn delivered(&self, _: &Delivery<'_>) {}
+}
+
+/// Where the opaque pointer of a client points.
+pub struct Callbacks {
+    /// Who this is, for log lines.
+    label: String,
+    pub(super) rebalances: Mutex<Vec<Rebalance>>,
+    /// Nobody polls any more.
+    pub(super) closing: AtomicBool,
+    pub(super) last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    repeats: Mutex<Repeats>,
+    deliveries: Arc<dyn DeliverySink>,
+}
+
+impl Callbacks {
+    pub fn new(label: String, deliveries: Arc<dyn DeliverySink>) -> Self {
+        Self {
+            label,
+            rebalances: Mutex::new(Vec::new()),
+            closing: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+            repeats: Mutex::default(),
+            deliveries,
+        }
+    }
+}
+
+/// # Safety
+/// `opaque` is the `Callbacks` of a live client.
+unsafe fn callbacks<'a>(opaque: *mut c_void) -> &'a Callbacks {
+    // SAFETY: set in `Client::new`, freed after the client.
+    unsafe { &*opaque.cast::<Callbacks>() }
+}
+
+pub(super) unsafe extern "C" fn on_delivery(
+    _: *mut sys::rd_kafka_t,
+    message: *const sys::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka hands over a live message of a topic made by `Client::topic`, whose opaque is a TopicState
+    // that lives as long as the client.
+    let (callbacks, error, message, topic) = unsafe {
+        let error = error_at(&raw const (*message).err);
+        let message = &*message;
+        (callbacks(opaque), error, message, &*sys::rd_kafka_topic_opaque(message.rkt).cast::<TopicState>())
+    };
+    callbacks.deliveries.delivered(&Delivery {
+        topic,
+        partition: message.partition,
+        offset: message.offset,
+        error,
+        token: message._private as usize,
+    });
+}
+
+pub(super) unsafe extern "C" fn on_rebalance(
+    rk: *mut sys::rd_kafka_t,
+    code: RDKafkaRespErr,
+    partitions: *mut sys::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: live client and list for the length of the callback.
+    let callbacks = unsafe { callbacks(opaque) };
+    if callbacks.closing.load(Ordering::Acquire) {
+        // Nobody polls any more: what is asked back is given back here, or closing would wait for it.
+        // SAFETY: as above; assigning nothing is right under both protocols while closing.
+        unsafe { sys::rd_kafka_assign(rk, ptr::null()) };
+        return;
+    }
+    let event = match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+            // SAFETY: as above.
+            Rebalance::Assign(unsafe { names(partitions) })
+        }
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => Rebalance::Revoke {
+            // SAFETY: as above.
+            partitions: unsafe { names(partitions) },
+            // SAFETY: as above.
+            lost: unsafe { sys::rd_kafka_assignment_lost(rk) != 0 },
+        },
+        other => Rebalance::Failed(other.into()),
+    };
+    lock(&callbacks.rebalances).push(event);
+}
+
+/// What the error callback may say that the error policy tells apart.
+const CONNECTION_ERRORS: [RDKafkaErrorCode; 9] = [
+    RDKafkaErrorCode::AllBrokersDown,
+    RDKafkaErrorCode::Authentication,
+    RDKafkaErrorCode::BrokerTransportFailure,
+    RDKafkaErrorCode::ClusterAuthorizationFailed,
+    RDKafkaErrorCode::Fatal,
+    RDKafkaErrorCode::Resolve,
+    RDKafkaErrorCode::SaslAuthenticationFailed,
+    RDKafkaErrorCode::SSL,
+    RDKafkaErrorCode::UnsupportedSASLMechanism,
+];
+
+pub(super) unsafe extern "C" fn on_error(
+    _: *mut sys::rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: live callbacks; the reason lives through the call.
+    let (callbacks, reason) = unsafe { (callbacks(opaque), text_of(reason)) };
+    let said = lock(&callbacks.repeats).note(&reason, Instant::now());
+    match said {
+        None => tracing::debug!(target: "librdkafka", client = %callbacks.label, "{reason}"),
+        Some(left_out) => {
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::warn!(target: "librdkafka", client = %callbacks.label, left_out, "{reason}");
+        }
+    }
+    let code = CONNECTION_ERRORS.into_iter().find(|known| *known as c_int == code).unwrap_or(RDKafkaErrorCode::Unknown);
+    // "All brokers down" only sums up what an earlier error explained.
+    let mut last = lock(&callbacks.last_error);
+    if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+        *last = Some((code, reason));
+    }
+}
+
+pub(super) unsafe extern "C" fn on_log(
+    _: *const sys::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    line: *const c_char,
+) {
+    // The client may not be complete yet, so nothing of it is touched; threads of librdkafka call this.
+    // SAFETY: both live through the call.
+    let (facility, line) = unsafe { (text_of(facility), text_of(line)) };
+    match level {
+        0..=3 => tracing::error!(target: "librdkafka", "{facility}: {line}"),
+        4 => tracing::warn!(target: "librdkafka", "{facility}: {line}"),
+        5 | 6 => tracing::info!(target: "librdkafka", "{facility}: {line}"),
+        _ => tracing::debug!(target: "librdkafka", "{facility}: {line}"),
+    }
+}

@@ -1,0 +1,208 @@
+//! Topics written to, records on their way, and the raw calls of transactions.
+//!
+//! Invariant: the opaque pointer of a topic made here is its [`TopicState`], which the client keeps until after
+//! `rd_kafka_destroy`: every delivery report finds it. So no other call may make librdkafka know a topic of a producer first.
+
+use std::ffi::{CString, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka_sys as sys;
+
+use super::client::Client;
+use super::codes::{CallError, call, last_error, take_error};
+use super::consuming::Membership;
+use super::conversions::{lock, milliseconds};
+use crate::log::Header;
+
+/// What a producer keeps for each topic it writes; reachable from delivery reports.
+pub struct TopicState {
+    /// The topic's name.
+    pub name: Arc<str>,
+    /// For each partition the offset after the last record written since the owner reset it, or -1.
+    pub ends: Mutex<Vec<i64>>,
+}
+
+/// A handle of a topic to send to; valid as long as its client, which owns it.
+#[derive(Clone)]
+pub struct Topic {
+    handle: NonNull<sys::rd_kafka_topic_t>,
+    /// The same state that delivery reports lead to.
+    pub state: Arc<TopicState>,
+}
+
+// SAFETY: topic handles are reference counted by librdkafka and documented as thread safe.
+unsafe impl Send for Topic {}
+// SAFETY: see above; nothing is reachable through a shared `Topic` but its state, which is `Sync`.
+unsafe impl Sync for Topic {}
+
+impl Topic {
+    /// For the other modules of the unsafe layer.
+    pub(super) fn native(&self) -> *mut sys::rd_kafka_topic_t {
+        self.handle.as_ptr()
+    }
+}
+
+/// A record on its way to [`Client::produce`].
+pub struct Outgoing<'a> {
+    /// -1: the partitioner chooses.
+    pub partition: i32,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [Header],
+    pub timestamp_ms: Option<i64>,
+    pub token: usize,
+}
+
+impl Client {
+    /// The handle for a topic; made at first use.
+    pub fn topic(&self, name: &str) -> Result<Topic, RDKafkaErrorCode> {
+        let mut topics = lock(&self.topics);
+        if let Some(topic) = topics.iter().find(|topic| &*topic.state.name == name) {
+            return Ok(topic.clone());
+        }
+        let native_name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        let state = Arc::new(TopicState { name: Arc::from(name), ends: Mutex::new(Vec::new()) });
+        // SAFETY: live client. The topic's opaque is a TopicState kept in `self.topics`, which is dropped after
+        // rd_kafka_destroy, hence after the last delivery report. rd_kafka_topic_new takes the configuration.
+        let handle = unsafe {
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.native());
+            sys::rd_kafka_topic_conf_set_opaque(conf, Arc::as_ptr(&state).cast_mut().cast());
+            NonNull::new(sys::rd_kafka_topic_new(self.native(), native_name.as_ptr(), conf))
+        };
+        let Some(handle) = handle else {
+            return Err(last_error());
+        };
+        let topic = Topic { handle, state };
+        topics.push(topic.clone());
+        Ok(topic)
+    }
+
+    /// Queues a record; its bytes are copied before this returns. `token` comes back in the [`Delivery`].
+    pub fn produce(&self, topic: &Topic, message: &Outgoing<'_>) -> Result<(), CallError> {
+        use sys::rd_kafka_vtype_t as vtype;
+        let mut fields = [empty_field(); 8];
+        let mut count = 0;
+        let mut push = |kind, value| {
+            fields[count] = sys::rd_kafka_vu_t { vtype: kind, u: value };
+            count += 1;
+        };
+        type Value = sys::rd_kafka_vu_s__bindgen_ty_1;
+        push(vtype::RD_KAFKA_VTYPE_RKT, Value { rkt: topic.handle.as_ptr() });
+        push(vtype::RD_KAFKA_VTYPE_PARTITION, Value { i32_: message.partition });
+        push(vtype::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: sys::RD_KAFKA_MSG_F_COPY });
+        push(vtype::RD_KAFKA_VTYPE_KEY, Value { mem: memory(message.key) });
+        push(vtype::RD_KAFKA_VTYPE_VALUE, Value { mem: memory(message.value) });
+        push(vtype::RD_KAFKA_VTYPE_OPAQUE, Value { ptr: message.token as *mut c_void });
+        if let Some(timestamp) = message.timestamp_ms {
+            push(vtype::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: timestamp });
+        }
+        let headers = if message.headers.is_empty() { None } else { Some(Headers::new(message.headers)) };
+        if let Some(headers) = &headers {
+            push(vtype::RD_KAFKA_VTYPE_HEADERS, Value { headers: headers.0 });
+        }
+        // SAFETY: live client and topic of it; `fields` holds `count` initialised entries whose pointers outlive the
+        // call; MSG_F_COPY makes librdkafka copy key and value. Headers become librdkafka's only on success.
+        let error = unsafe { sys::rd_kafka_produceva(self.native(), fields.as_ptr(), count) };
+        // SAFETY: null or an error object that is ours.
+        match unsafe { take_error(error) } {
+            None => {
+                std::mem::forget(headers);
+                Ok(())
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Serves delivery reports and errors for at most `timeout`; returns how many.
+    pub fn poll(&self, timeout: Duration) -> i32 {
+        // SAFETY: live client.
+        unsafe { sys::rd_kafka_poll(self.native(), milliseconds(timeout)) }
+    }
+
+    pub fn init_transactions(&self, timeout: Duration) -> Result<(), CallError> {
+        // SAFETY: live client; the returned error is owned by us.
+        unsafe { call(sys::rd_kafka_init_transactions(self.native(), milliseconds(timeout))) }
+    }
+
+    pub fn begin_transaction(&self) -> Result<(), CallError> {
+        // SAFETY: as above.
+        unsafe { call(sys::rd_kafka_begin_transaction(self.native())) }
+    }
+
+    pub fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        member: &Membership,
+        timeout: Duration,
+    ) -> Result<(), CallError> {
+        // SAFETY: live client, list and metadata, none of which is kept.
+        unsafe {
+            call(sys::rd_kafka_send_offsets_to_transaction(
+                self.native(),
+                offsets.ptr(),
+                member.native(),
+                milliseconds(timeout),
+            ))
+        }
+    }
+
+    /// The raw commit. All deliveries must have been polled, or it flushes for as long as they take.
+    pub fn commit_transaction(&self, timeout: Duration) -> Result<(), CallError> {
+        // SAFETY: as above.
+        unsafe { call(sys::rd_kafka_commit_transaction(self.native(), milliseconds(timeout))) }
+    }
+
+    pub fn abort_transaction(&self, timeout: Duration) -> Result<(), CallError> {
+        // SAFETY: as above.
+        unsafe { call(sys::rd_kafka_abort_transaction(self.native(), milliseconds(timeout))) }
+    }
+}
+
+/// Headers being built; destroyed on drop unless a successful send took them.
+struct Headers(*mut sys::rd_kafka_headers_t);
+
+impl Headers {
+    fn new(headers: &[Header]) -> Self {
+        // SAFETY: name and value are copied with their lengths; adding only fails for lack of memory.
+        unsafe {
+            let list = sys::rd_kafka_headers_new(headers.len());
+            for (name, value) in headers {
+                sys::rd_kafka_header_add(
+                    list,
+                    name.as_ptr().cast(),
+                    isize::try_from(name.len()).unwrap_or(isize::MAX),
+                    value.as_ptr().cast(),
+                    isize::try_from(value.len()).unwrap_or(isize::MAX),
+                );
+            }
+            Self(list)
+        }
+    }
+}
+
+impl Drop for Headers {
+    fn drop(&mut self) {
+        // SAFETY: still ours, see `Client::produce`.
+        unsafe { sys::rd_kafka_headers_destroy(self.0) }
+    }
+}
+
+fn empty_field() -> sys::rd_kafka_vu_t {
+    sys::rd_kafka_vu_t {
+        vtype: sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+        u: sys::rd_kafka_vu_s__bindgen_ty_1 { i64_: 0 },
+    }
+}
+
+fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+    match bytes {
+        Some(bytes) => {
+            sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() }
+        }
+        None => sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: ptr::null_mut(), size: 0 },
+    }
+}
