@@ -151,12 +151,12 @@ impl StreamThread {
         self.dirty_since = None;
         self.trailing_since = None;
         let mut positions = Vec::new();
-        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.restore.is_none()) {
+        for slot in self.slots.values_mut().filter(|slot| slot.restore.is_none()) {
             if planted::is_in(Planted::OverlayKept) && slot.task.positions.is_empty() {
                 continue;
             }
             slot.backlog.dropped();
-            positions.extend(slot.task.dropped().map_err(|source| self.blame.state(*id, source))?);
+            positions.extend(slot.task.dropped());
         }
         for (partition, offset) in positions {
             link.session.seek(&partition, offset).map_err(|error| self.blame.log(error).not_undone())?;

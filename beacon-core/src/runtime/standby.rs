@@ -162,7 +162,7 @@ impl StreamThread {
             return slot.task.flush();
         }
         if !planted::is_in(Planted::ParkedWithItsWork) {
-            slot.task.dropped()?;
+            slot.task.dropped();
         }
         let kept = Kept { task: slot.task, parked: true, warm: true, last_flush: slot.last_flush };
         self.standbys.kept.insert(id, kept);
