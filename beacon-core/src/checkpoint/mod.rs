@@ -11,10 +11,11 @@
 //!
 //! Invariants, each under a test:
 //!
-//! * a manifest is put after all its files, and a file that a kept manifest lists is never deleted;
+//! * a manifest is put after all its files, and a file that a kept manifest lists is never deleted
+//!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`);
 //! * any manifest of a task is a pure function of its changelog offset, so that it does not matter who of several
 //!   owners wrote it: a zombie's is merely old
-//!   (for both: `src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`);
+//!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`);
 //! * the changelog is kept from the oldest kept manifest on, and not trimmed at all before there are as many valid ones
 //!   as are to be kept
 //!   (`src/checkpoint/tests.rs: the_changelog_is_trimmed_only_when_as_many_as_are_kept_are_valid`).

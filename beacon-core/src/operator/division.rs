@@ -5,7 +5,8 @@
 //! have read everything when this happens, so no announcement is under way.
 //!
 //! Invariant: nobody takes a writer for further than it will say it is. A merged writer goes on from where its slowest
-//! part was, so that what one of its parts would have sent in time is not late.
+//! part was, so that what one of its parts would have sent in time is not late
+//! (`src/operator/division.rs: no_writer_is_taken_for_further_than_it_is`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -20,7 +20,8 @@ struct Mark {
 
 /// All of a task.
 ///
-/// Invariant: after [`Marks::drop_pending`] each mark is what state says.
+/// Invariant: after [`Marks::drop_pending`] each mark is what state says
+/// (`src/operator/marks.rs: behaves_like_state_that_is_written_at_once`).
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     marks: Vec<Mark>,

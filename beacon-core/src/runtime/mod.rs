@@ -3,7 +3,9 @@
 //! Each thread owns one session of the log and the tasks of the partitions it was given; nothing is shared between
 //! threads but memory for caches. This is the only place of the engine that reads the clock, spawns threads and waits.
 //!
-//! Invariant: a task's store changes only after the log has said "committed", and only by what was in that commit.
+//! Invariant: a task's store changes only after the log has said "committed", and only by what was in that commit
+//! (`tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_first_half`, and a program that does otherwise is found:
+//! `src/testing/simulation/planted_tests.rs: state_applied_before_its_commit_is_found`).
 
 mod app;
 mod bring_up;

@@ -7,7 +7,8 @@
 //! sets no timers and wakes nobody. A task at rest keeps expired bytes until its next step.
 //!
 //! Invariant: each stored entry with a lifetime has an index entry at or after its end, and no later than a sixteenth
-//! of its lifetime after it.
+//! of its lifetime after it (`src/state/expiry.rs: an_entry_is_swept_after_its_end_and_soon`,
+//! `tests/state.rs: lists_with_lifetimes_answer_like_queues`).
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

@@ -5,7 +5,8 @@
 //! the timers they are of.
 //!
 //! Invariant: floors are believed only beside the changelog offset they were stored with. A program that does not know
-//! them moves that offset on without them.
+//! them moves that offset on without them
+//! (`src/timer/floors.rs: floors_are_believed_beside_their_own_changelog_offset_only`).
 
 use super::TimerQueue;
 use crate::codec::Codec;

@@ -113,8 +113,12 @@ proptest! {
                 let next = queue.next_deadline(&state).expect("memory");
                 prop_assert_eq!(next, model.values().min().copied());
             }
-            let entries = state.entries(&[TIMER_INDEX]).expect("memory").len();
-            prop_assert_eq!(entries, model.len(), "the index has what there is, and nothing else");
+            let entries = state.entries(&[TIMER_INDEX]).expect("memory");
+            prop_assert_eq!(entries.len(), model.len(), "the index has what there is, and nothing else");
+            let below = entries.into_iter().map(|(rest, _)| [&[TIMER_INDEX], &*rest].concat());
+            let below: BTreeSet<_> =
+                below.filter(|key| queue.horizon.as_ref().is_none_or(|horizon| key < horizon)).collect();
+            prop_assert_eq!(&queue.cache, &below, "the cache has what the index has below the horizon");
         }
     }
 }

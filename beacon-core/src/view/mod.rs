@@ -8,7 +8,8 @@
 //! keeps its older value, and the broken record is counted and logged. Processes stay connected by topics only.
 //!
 //! Invariant: whoever has seen an offset reached sees, in every later read, each committed record up to it, and the
-//! observer has been told of each of them.
+//! observer has been told of each of them (`src/view/tests.rs: reads_see_what_was_waited_for_with_its_offsets`,
+//! `src/view/tests.rs: the_observer_hears_every_change_before_anybody_who_waits`).
 
 mod follow;
 mod progress;

@@ -101,6 +101,7 @@ fn every_metric_is_told_with_its_value() {
     let told: BTreeSet<_> = reading.0.iter().map(|sample| sample.metric.name).collect();
     let missing: Vec<_> = catalogue::ALL.iter().map(|metric| metric.name).filter(|name| !told.contains(name)).collect();
     assert!(missing.is_empty(), "not told: {missing:?}");
+    assert_eq!(told.len(), catalogue::ALL.len(), "and nothing else is told: {told:?}");
 
     // Each record once as it came and once re-keyed, and what the dropped commit did once more.
     assert!(reading.number(&catalogue::PROCESSED) >= (2 * job.records()) as f64);

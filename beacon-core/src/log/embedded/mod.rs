@@ -9,8 +9,16 @@
 //! open the directory. Transactions are buffered in their session and written as one batch, so that nothing of an
 //! aborted one ever touches the disk and the committed end of a partition is always its true end.
 //!
-//! Invariants: what was acknowledged survives `kill -9` and power loss; a batch is on the disk as a whole or not at
-//! all; a damaged directory is refused with the file's name and never opened with a part of its records.
+//! Invariants:
+//!
+//! * what was acknowledged survives `kill -9`
+//!   (`tests/log_contract_embedded/crash.rs: what_was_acknowledged_survives_kill_9_and_transactions_are_whole`) and power
+//!   loss (`src/log/embedded/store_tests.rs: each_write_is_on_the_disk_when_it_returns`);
+//! * a batch is on the disk as a whole or not at all
+//!   (`tests/log_contract_embedded/damage.rs: a_torn_end_of_the_write_ahead_log_is_no_damage`);
+//! * a damaged directory is refused with the file's name and never opened with a part of its records
+//!   (`tests/log_contract_embedded/damage.rs: flipped_bytes_of_tables_are_noticed` and its neighbours,
+//!   `tests/log_contract_embedded/damage.rs: missing_files_are_noticed`).
 
 mod admin;
 mod appender;

@@ -336,8 +336,14 @@ fn put_id(db: &DB, directory: &Directory) -> Result<(), LogError> {
 }
 
 fn open_database(directory: &Directory, options: &EmbeddedOptions, cache: &Cache) -> Result<DB, LogError> {
-    let mut settings = rocksdb::Options::default();
+    let mut settings = database_settings(options, cache);
     settings.create_if_missing(!directory.is_formatted());
+    DB::open(&settings, directory.database())
+        .map_err(|error| errors::storage(directory.path(), "opening the database", error))
+}
+
+fn database_settings(options: &EmbeddedOptions, cache: &Cache) -> rocksdb::Options {
+    let mut settings = rocksdb::Options::default();
     settings.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     settings.set_track_and_verify_wals_in_manifest(true);
     settings.set_paranoid_checks(true);
@@ -357,37 +363,9 @@ fn open_database(directory: &Directory, options: &EmbeddedOptions, cache: &Cache
     table.set_block_cache(cache);
     table.set_block_size(64 * 1024);
     settings.set_block_based_table_factory(&table);
-    DB::open(&settings, directory.database())
-        .map_err(|error| errors::storage(directory.path(), "opening the database", error))
+    settings
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(path: &Path) -> Store {
-        let directory = Directory::claim(path).expect("nobody else has it");
-        Store::open(directory, EmbeddedOptions::default()).expect("opened")
-    }
-
-    #[test]
-    fn a_log_keeps_its_id_and_one_made_anew_has_another() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("log");
-        let first = open(&path).id();
-        assert!(first.is_some());
-        assert_eq!(open(&path).id(), first);
-        std::fs::remove_dir_all(&path).expect("it was there");
-        assert_ne!(open(&path).id(), first);
-    }
-
-    #[test]
-    fn a_log_from_before_ids_opens_and_has_none() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = open(directory.path());
-        let without_id = |db: &DB| db.delete(keys::LOG_ID).map_err(|error| store.error("writing", error));
-        store.with(without_id).expect("deleted");
-        drop(store);
-        assert_eq!(open(directory.path()).id(), None, "its checkpoints and state are under its topics' old ids");
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;
