@@ -11,7 +11,7 @@ use beacon_core::log::{Record, partition};
 use beacon_core::testing::simulation::{Compared, Fault, Faults, Finished, Simulation};
 
 use crate::job::{PARTITIONS, topic};
-use crate::plant::{CUSTOMERS, ENDS, PAYMENTS, customer, sensor, time_ms, topology};
+use crate::plant::{CUSTOMERS, ENDS, PAYMENTS, TARIFFS, customer, sensor, time_ms, topology};
 use crate::{asked_for, tell};
 
 /// Seeds of a run without `BEACON_SEEDS`.
@@ -28,13 +28,14 @@ fn reading(reading: u64) -> Record {
     record
 }
 
-/// A reading every tenth of a second, with a pause in the middle; orders and payments meanwhile; and an end of event time
-/// for each partition.
+/// A reading every tenth of a second, with a pause in the middle; orders, payments and tariffs meanwhile; and an end of event
+/// time for each partition.
 fn input() -> Vec<(Duration, Record)> {
     let at = |number: u64| Duration::from_millis(number * 100 + if number > READINGS / 2 { 3000 } else { 0 });
     let readings = (0..READINGS).map(|number| (at(number), reading(number)));
     let paid = |payment: u64| (at(payment * 2), number("payments", customer(payment), payment));
     let ordered = |order: u64| (at(order * 9), number("orders", customer(order), order));
+    let tariff = |tariff: u64| (at(tariff * 30 + 5), number("tariffs", customer(tariff), tariff));
     let mut ends = BTreeMap::new();
     for end in (ENDS..).map(reading) {
         if ends.len() == PARTITIONS as usize {
@@ -43,7 +44,12 @@ fn input() -> Vec<(Duration, Record)> {
         ends.entry(partition::for_key(end.key.as_deref().unwrap_or_default(), PARTITIONS)).or_insert(end);
     }
     let ends = ends.into_values().map(|end| (at(READINGS), end));
-    readings.chain((0..CUSTOMERS * PAYMENTS).map(paid)).chain((0..CUSTOMERS).map(ordered)).chain(ends).collect()
+    readings
+        .chain((0..CUSTOMERS * PAYMENTS).map(paid))
+        .chain((0..CUSTOMERS).map(ordered))
+        .chain((0..TARIFFS).map(tariff))
+        .chain(ends)
+        .collect()
 }
 
 /// Every operator that is compared said something.
@@ -67,6 +73,7 @@ fn all_was_told(finished: &Finished<'_>) -> Result<(), String> {
         ("slid", 50),
         ("burst", 10),
         ("matched", CUSTOMERS as usize),
+        ("billed", CUSTOMERS as usize),
     ];
     let lacks = expected.iter().any(|(stream, least)| told.get(stream).is_none_or(|lines| lines < least));
     if lacks || dead != 3 { Err(format!("{told:?}, {dead} dead letters")) } else { Ok(()) }
@@ -77,9 +84,11 @@ fn every_operator_says_under_every_fault_what_it_says_without_any() {
     let (start, end) = asked_for(SEEDS);
     let plant = Simulation::new(topology(""))
         .partitions(PARTITIONS)
-        .topics(["readings", "titles", "orders", "payments", "out", "dead"].map(topic))
+        .topics(["readings", "titles", "orders", "payments", "tariffs", "out", "dead"].map(topic))
         .input(|_| input())
         .faults(Faults::all())
+        // Longer than the windows of the wall clock are open.
+        .quiet(Duration::from_millis(1500))
         .compared(Compared::Outputs)
         .invariant("all was told", all_was_told);
     let summary = plant.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));

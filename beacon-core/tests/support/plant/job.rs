@@ -4,8 +4,11 @@
 //! Why they do not: a sensor's readings stand in one partition, in order, and a watermark of that partition alone says which
 //! of them are late. Windows behind a re-key, which all partitions feed, take only readings that never are. The rows of one
 //! join stand among the records it joins, those of the other are read before these are written. The two sides of the
-//! connection speak when both are complete. Lifetimes are of the wall clock: only an inquiry tells what they have left, and
-//! it comes when their end has passed for certain.
+//! connection speak when both are complete, and so does a bill of what windows of the wall clock and a broadcast say. Lifetimes
+//! are of the wall clock: only an inquiry tells what they have left, and it comes when their end has passed for certain.
+
+#[path = "bill.rs"]
+mod bill;
 
 use std::time::Duration;
 
@@ -16,11 +19,15 @@ use beacon_core::operator::{
 use beacon_core::state::{ListState, MapState, Registry, Ttl, Value};
 use beacon_core::topology::{Changed, Sessions, Stream, Topic, Topology, TopologyBuilder, Windowed, Windows};
 
+use bill::Bill;
+
 pub const SENSORS: u64 = 12;
 const GROUPS: u64 = 5;
 pub const CUSTOMERS: u64 = 8;
 /// Payments of a customer.
 pub const PAYMENTS: u64 = 4;
+/// Tariffs that everybody is told.
+pub const TARIFFS: u64 = 3;
 /// From here on numbers are no readings but inquiries: what is left?
 pub const ASKS: u64 = 1_000_000;
 /// From here on they only say that the time is over.
@@ -81,10 +88,10 @@ fn row(reading: u64) -> Option<(String, Option<u64>)> {
 
 /// How many readings there are, and what they come to.
 #[derive(Clone)]
-struct Sum;
+pub struct Sum;
 
 #[derive(Clone, Debug, Default)]
-struct Sums {
+pub struct Sums {
     count: u64,
     sum: u64,
 }
@@ -349,5 +356,10 @@ pub fn topology(prefix: &str) -> Topology {
     let orders = app.source("orders", &topic("orders")).keyed("buyer", |order| customer(*order));
     let payments = app.source("payments", &topic("payments")).keyed("payer", |payment| customer(*payment));
     tell(&orders.connect("match", &payments, Match::new), "matched", &out, |line| line);
+
+    let tariffs = app.source("tariffs", &topic("tariffs")).broadcast("all-tariffs");
+    let paid = payments.window("paid", Windows::tumbling(Duration::from_secs(1)).on_processing_time(), Sum);
+    let bills = paid.process_with("bill", &tariffs, Bill::new);
+    tell(&bills, "billed", &out, |line| line);
     app.build().expect("a valid topology")
 }

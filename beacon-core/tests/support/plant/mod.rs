@@ -14,13 +14,13 @@ use beacon_core::topology::{Topic, Topology};
 
 use super::counting::{State, by_word};
 use super::{Seen, read_all, state_by_changelog, timeless, topic, wait_until};
-use job::{ASKS, CUSTOMERS, ENDS, LIFETIME, PAYMENTS, SENSORS, customer, sensor, time_ms};
+use job::{ASKS, CUSTOMERS, ENDS, LIFETIME, PAYMENTS, SENSORS, TARIFFS, customer, sensor, time_ms};
 
 /// Tasks of the application.
 pub const PARTITIONS: u32 = 4;
 /// How often each sensor is asked what is left. Each time some of what ended is swept away; so often that nothing stays.
 const ROUNDS: u64 = 6;
-const INPUTS: [&str; 4] = ["titles", "readings", "orders", "payments"];
+const INPUTS: [&str; 5] = ["titles", "readings", "orders", "payments", "tariffs"];
 
 /// A record of the input.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ impl Plant {
         log.create_topics(&self.config("any").topics).expect("made");
     }
 
-    /// Titles; readings with orders and payments among them; inquiries, and an end of time for each partition. Each part is
+    /// Titles; readings with orders, payments and tariffs among them; inquiries, and an end of time for each partition. Each part is
     /// to be read before the next is written, and entries' lifetimes to end before the last.
     fn parts(&self) -> [Vec<Entry>; 3] {
         let title = |sensor: u64, number: Option<u64>| Entry {
@@ -118,6 +118,9 @@ impl Plant {
             }
             if number.is_multiple_of(5) && number / 5 < CUSTOMERS {
                 work.push(Entry::of_customer("orders", number / 5));
+            }
+            if number % 40 == 20 && number / 40 < TARIFFS {
+                work.push(Entry::of_customer("tariffs", number / 40));
             }
         }
         let asks = (0..ROUNDS * SENSORS).map(|number| Entry::number(ASKS + number));
@@ -278,6 +281,7 @@ impl Outcome {
             "left",
             "titled",
             "matched",
+            "billed",
         ] {
             assert!(self.lines_of(stream).count() >= 5, "{stream}: {}", self.lines_of(stream).count());
         }
@@ -285,6 +289,7 @@ impl Outcome {
         assert!(self.lines_of("left").all(|line| line.starts_with("0 left of [")), "lifetimes have ended");
         assert!(self.lines_of("titled").any(|line| line.ends_with("None")), "a title was removed");
         assert_eq!(self.lines_of("matched").count() as u64, CUSTOMERS);
+        assert_eq!(self.lines_of("billed").count() as u64, CUSTOMERS);
         assert!(self.dead.len() >= 5, "{} keys have dead letters", self.dead.len());
     }
 }
