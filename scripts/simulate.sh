@@ -10,7 +10,7 @@ if ! [[ $seeds =~ ^[0-9]+\.\.[0-9]+$ ]]; then
 fi
 . scripts/env.sh
 # A filter that matches nothing is no error to the test harness; here it is.
-for job in every_seed standby_copies every_operator silent_partitions; do
+for job in every_seed standby_copies every_operator silent_partitions input_that_was_not; do
     report=$(BEACON_SEEDS=$seeds cargo test --package beacon-core --no-default-features --test simulation -- --nocapture "$job" | tee >(cat >&2))
     if ! grep -q "^test result: ok. [1-9]" <<<"$report"; then
         echo "simulate: no test of tests/simulation is called $job..." >&2

@@ -190,8 +190,8 @@
 //!   (`tests/embedded/calls.rs: answers_lost_by_kill_9_are_asked_for_again_and_count_once`), and no more at a time than
 //!   the limit (`tests/embedded/calls.rs: no_more_calls_are_under_way_than_the_limit_and_all_are_made`); those that hang
 //!   hold up their own lane only (`tests/embedded/calls.rs: calls_that_hang_hold_up_their_own_lane_only`).
-//! * Windows, sessions, joins, connected streams, folds, lists, maps, lifetimes, named outputs and dead letters say through
-//!   kills and rebalances what they say without, on the embedded log
+//! * Windows of both times, sessions, joins, connected streams, broadcasts, folds, lists, maps, lifetimes, named outputs and dead
+//!   letters say through kills and rebalances what they say without, on the embedded log
 //!   (`tests/embedded/plant.rs: every_operator_says_through_kills_and_rebalances_what_it_says_without`), on Kafka
 //!   (`tests/kafka/plant.rs: every_operator_says_through_kills_and_rebalances_what_it_says_without`), and in simulation
 //!   (`tests/simulation/operators.rs: every_operator_says_under_every_fault_what_it_says_without_any`).
@@ -242,7 +242,8 @@
 //!   (`tests/embedded/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`); one that was away while others read on
 //!   and trimmed loses nothing (`tests/embedded/trimming.rs: one_that_was_away_while_others_read_on_and_trimmed_joins_again`),
 //!   and on Kafka one whose group has not read what is gone ends and says where
-//!   (`tests/kafka/gone.rs: an_application_whose_input_is_gone_ends_and_names_the_place`).
+//!   (`tests/kafka/gone.rs: an_application_whose_input_is_gone_ends_and_names_the_place`,
+//!   `tests/simulation/retention.rs: input_that_was_not_read_is_never_passed_over`).
 //! * A seed of simulation is one course of events to the byte
 //!   (`tests/simulation/main.rs: one_seed_is_one_course_of_events_to_the_byte`), and simulation finds the bugs that engines of this
 //!   kind have, such as offsets left out of a timer's commit

@@ -67,7 +67,15 @@ fn standby_copies_begin_from_checkpoints_and_change_nothing_that_comes_out() {
 
 #[test]
 fn storage_alone_in_trouble_changes_nothing_that_comes_out() {
-    let troubles = [Fault::FailedStorageCall, Fault::StorageAway, Fault::SlowStorage, Fault::DamagedManifest];
+    let troubles = [
+        Fault::FailedStorageCall,
+        Fault::StorageAway,
+        Fault::DeniedStorage,
+        Fault::FullStorage,
+        Fault::SlowStorage,
+        Fault::DamagedManifest,
+        Fault::DamagedFile,
+    ];
     // Disks have to be lost for anything to be asked of the storage.
     let faults = Faults::only(troubles.into_iter().chain([Fault::Blackout, Fault::LostDisk]));
     let summary = kept(faults).seeds(0..100).run().unwrap_or_else(|failure| panic!("{failure}"));

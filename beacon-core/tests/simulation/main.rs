@@ -9,6 +9,7 @@ mod operators;
 #[allow(dead_code, reason = "inquiries need the wall clock")]
 #[path = "../support/plant/job.rs"]
 mod plant;
+mod retention;
 mod silent;
 #[path = "../support/silent/job.rs"]
 mod silent_job;

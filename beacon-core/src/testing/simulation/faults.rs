@@ -40,7 +40,7 @@ pub enum Fault {
     /// The clocks on the walls of processes differ by up to half a second.
     ClockSkew,
     /// A call of the object storage fails: without effect, with its effect and without an answer, or half-way. This one and
-    /// the next three need an application with checkpoints; without any they are never drawn.
+    /// the next six need an application with checkpoints; without any they are never drawn.
     FailedStorageCall,
     /// The object storage answers nobody for up to ten seconds.
     StorageAway,
@@ -48,11 +48,23 @@ pub enum Fault {
     SlowStorage,
     /// A manifest is stored with one wrong byte, and nobody is told: restores have to pass it over.
     DamagedManifest,
+    /// A file of a checkpoint comes with one wrong byte: the restore has to take an older checkpoint. Only while the newest
+    /// checkpoint alone has that file, so that there is an older one: what is damaged in all of them is lost, and no engine helps.
+    /// Counted when it comes.
+    DamagedFile,
+    /// The object storage refuses the login for up to ten seconds.
+    DeniedStorage,
+    /// The object storage has no room for up to ten seconds: writes are refused.
+    FullStorage,
+    /// Retention takes records of an input that the group has not read. Not among [`Fault::ALL`], because no run outlives it: a
+    /// member that has not read them has to end with an error that names the partition and the offsets, and the seed fails
+    /// by it. A run that ends well all the same had them at hand already.
+    ExpiredInput,
 }
 
 impl Fault {
-    /// All there are.
-    pub const ALL: [Self; 18] = [
+    /// All that a run outlives.
+    pub const ALL: [Self; 21] = [
         Self::Crash,
         Self::LostDisk,
         Self::Blackout,
@@ -71,11 +83,17 @@ impl Fault {
         Self::StorageAway,
         Self::SlowStorage,
         Self::DamagedManifest,
+        Self::DamagedFile,
+        Self::DeniedStorage,
+        Self::FullStorage,
     ];
 
     /// Whether it happens to object storage.
     fn is_of_storage(self) -> bool {
-        matches!(self, Self::FailedStorageCall | Self::StorageAway | Self::SlowStorage | Self::DamagedManifest)
+        let calls =
+            [Self::FailedStorageCall, Self::StorageAway, Self::SlowStorage, Self::DeniedStorage, Self::FullStorage];
+        let bytes = [Self::DamagedManifest, Self::DamagedFile];
+        calls.contains(&self) || bytes.contains(&self)
     }
 }
 
@@ -100,6 +118,10 @@ impl fmt::Display for Fault {
             Self::StorageAway => "storage away",
             Self::SlowStorage => "slow storage",
             Self::DamagedManifest => "damaged manifest",
+            Self::DamagedFile => "damaged file",
+            Self::DeniedStorage => "denied storage",
+            Self::FullStorage => "full storage",
+            Self::ExpiredInput => "expired input",
         })
     }
 }
@@ -112,7 +134,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Every kind.
+    /// Every kind of [`Fault::ALL`].
     pub fn all() -> Self {
         Self::only(Fault::ALL)
     }
@@ -125,6 +147,12 @@ impl Faults {
     /// These kinds.
     pub fn only(kinds: impl IntoIterator<Item = Fault>) -> Self {
         Self { kinds: kinds.into_iter().collect() }
+    }
+
+    /// The same and one kind more.
+    pub fn with(mut self, kind: Fault) -> Self {
+        self.kinds.insert(kind);
+        self
     }
 
     /// The same without one kind.
@@ -182,8 +210,9 @@ fn rates(kind: Fault) -> &'static [u64] {
         Fault::AbortedCommit | Fault::UnknownCommit => &[3, 10, 40],
         Fault::FullDisk => &[20, 100],
         Fault::FailedStorageCall | Fault::SlowStorage => &[5, 20, 100],
-        Fault::LostDisk | Fault::Twin | Fault::DamagedManifest => &[2, 4],
+        Fault::LostDisk | Fault::Twin | Fault::DamagedManifest | Fault::DamagedFile => &[2, 4],
         Fault::LateMarkers => &[1, 3],
-        Fault::Blackout | Fault::Rebalance | Fault::BrokerAway | Fault::ClockSkew | Fault::StorageAway => &[1],
+        Fault::Blackout | Fault::Rebalance | Fault::BrokerAway | Fault::ClockSkew | Fault::ExpiredInput => &[1],
+        Fault::StorageAway | Fault::DeniedStorage | Fault::FullStorage => &[1],
     }
 }

@@ -70,6 +70,8 @@ pub struct Failure {
     pub seed: u64,
     /// What is wrong.
     pub reason: String,
+    /// How often each fault had happened.
+    pub faults: BTreeMap<Fault, u64>,
     /// The faults of the run and its last events, a line each.
     pub report: String,
 }

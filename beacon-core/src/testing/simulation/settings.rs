@@ -209,11 +209,15 @@ impl Simulation {
         let mut config = self.config.clone();
         config.state = StateLocation::Memory;
         config.threads = 1;
-        let storage = SimulatedStorage::of_one_run(&world);
+        let keep = self.config.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.keep);
+        let storage = SimulatedStorage::of_one_run(&world, keep);
         if let Some(checkpoints) = &mut config.checkpoints {
             checkpoints.store = Arc::clone(&storage) as _;
         }
-        let fail = |reason: String| Failure { seed, reason, report: enter(&world).trace.report() };
+        let fail = |reason: String| {
+            let trace = &enter(&world).trace;
+            Failure { seed, reason, faults: trace.counts.clone(), report: trace.report() }
+        };
         let scheduler = Scheduler::new(
             Arc::clone(&world),
             self.topology.clone(),

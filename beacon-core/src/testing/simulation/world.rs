@@ -1,6 +1,6 @@
 //! What all simulated processes share: the time, chance, disks, and what has happened so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,10 @@ pub(super) struct World {
     pub(super) alive: BTreeSet<Incarnation>,
     pub(super) disks: Vec<Disk>,
     pub(super) away_until: Duration,
-    pub(super) storage_away_until: Duration,
+    /// Until when the object storage refuses calls, by the fault that it does so for.
+    pub(super) storage_refuses_until: BTreeMap<Fault, Duration>,
+    /// Objects that come with a wrong byte, and a number that says which, where [`Fault::DamagedFile`] allows it.
+    pub(super) damaged_files: BTreeMap<String, u64>,
     /// Stores that checkpoints became.
     pub(super) checkpoint_restores: u64,
     pub(super) session_timeout: Duration,
@@ -66,7 +69,8 @@ impl World {
             alive: BTreeSet::new(),
             disks: Vec::new(),
             away_until: Duration::ZERO,
-            storage_away_until: Duration::ZERO,
+            storage_refuses_until: BTreeMap::new(),
+            damaged_files: BTreeMap::new(),
             checkpoint_restores: 0,
             session_timeout,
             table_bytes,
@@ -95,6 +99,15 @@ impl World {
     /// Whether a fault of this kind happens on this occasion.
     pub(super) fn draws(&mut self, fault: Fault) -> bool {
         !self.calm && self.rates.strikes(fault, &mut self.random)
+    }
+
+    /// Decides whether a file that is stored will be damaged. Also where all else is calm: most restores come then, and one that has
+    /// to take an older checkpoint comes to rest as well.
+    pub(super) fn draw_damage(&mut self, file: &str) {
+        if self.rates.strikes(Fault::DamagedFile, &mut self.random) {
+            let chosen = self.random.next();
+            self.damaged_files.insert(file.to_owned(), chosen);
+        }
     }
 
     /// Ends an incarnation as `kill -9` does. Of what its disk holds unflushed, a prefix stays.
