@@ -115,12 +115,14 @@ fn is_compiled(file: &Path) -> bool {
         return true;
     }
     let declaration = format!("mod {stem};");
-    let path = format!("/{stem}.rs\"]");
+    let paths = ["/", "\""].map(|before| format!("{before}{stem}.rs\"]"));
     let declares = |path_of: PathBuf| {
         let source = fs::read_to_string(path_of).unwrap_or_default();
         let plain =
             |line: &str| line.trim().trim_start_matches("pub ").trim_start_matches("pub(crate) ") == declaration;
-        source.lines().any(|line| plain(line) || (line.starts_with("#[path = ") && line.ends_with(&path)))
+        source
+            .lines()
+            .any(|line| plain(line) || (line.starts_with("#[path = ") && paths.iter().any(|path| line.ends_with(path))))
     };
     let folders = [Some(folder), folder.parent()].into_iter().flatten();
     let beside =
