@@ -1,5 +1,6 @@
-//! Two gateways or two notifiers on one Kafka, of which one is killed and comes back. Nothing that was accepted is lost;
-//! told twice is at most what was under way in the notifier that died, under the same idempotency key.
+//! Two gateways or two notifiers on one Kafka, of which one is killed, or stands still for long, and comes back. Nothing
+//! that was accepted is lost; told twice is at most what was under way in the notifier that was gone, under the same
+//! idempotency key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,16 @@ const GATEWAYS: [Role; 2] = [Role::Gateway, Role::OtherGateway];
 
 #[test]
 fn of_two_notifiers_one_is_killed_and_only_what_it_had_under_way_comes_twice() {
+    one_of_two_notifiers_is_gone(|world| world.kill9(Role::Notifier), |world| world.start(Role::Notifier));
+}
+
+#[test]
+fn of_two_notifiers_one_stands_still_and_what_it_hears_late_changes_nothing() {
+    let freeze = |world: &mut World| world.process(Role::Notifier).freeze();
+    one_of_two_notifiers_is_gone(freeze, |world| world.process(Role::Notifier).thaw());
+}
+
+fn one_of_two_notifiers_is_gone(go: impl FnOnce(&mut World), come_back: impl FnOnce(&mut World)) {
     let webhook = Webhook::start();
     let mut world = World::kafka_with(Kafka::shared(), &plan(&webhook), &["--membership", "dynamic"]);
     world.add(Role::OtherNotifier);
@@ -37,12 +48,12 @@ fn of_two_notifiers_one_is_killed_and_only_what_it_had_under_way_comes_twice() {
         let pages = webhook.pages_after(GROUPS);
         if pages.len() >= GROUPS { Ok(keys(&pages)) } else { Err(format!("{} pages", pages.len())) }
     });
-    world.kill9(Role::Notifier);
+    go(&mut world);
     webhook.set_mood(Mood::Answer(200));
     world.accept(&services("after", GROUPS));
     wait_accepted(&mut world, 3 * GROUPS);
 
-    world.start(Role::Notifier);
+    come_back(&mut world);
     wait_shared(&world);
     world.accept(&services("again", GROUPS));
     wait_accepted(&mut world, 4 * GROUPS);
@@ -59,11 +70,11 @@ fn of_two_notifiers_one_is_killed_and_only_what_it_had_under_way_comes_twice() {
     let repeated: BTreeSet<&String> = told.iter().filter(|(_, pages)| pages.len() > 1).map(|(key, _)| key).collect();
     for key in &repeated {
         let pages = &told[*key];
-        assert!(held.contains(*key), "it was not under way when its notifier died: {pages:?}");
-        assert_eq!(pages.len(), 2, "once by the one that died and once by the other: {pages:?}");
+        assert!(held.contains(*key), "it was not under way when its notifier went: {pages:?}");
+        assert_eq!(pages.len(), 2, "once by the one that went and once by the other: {pages:?}");
         assert_eq!(pages[0].body, pages[1].body, "under one key the receiver is told the same");
     }
-    assert!(!repeated.is_empty(), "the one that died had pages under way");
+    assert!(!repeated.is_empty(), "the one that went had pages under way");
     assert!(repeated.len() < GROUPS, "what the other had under way is not touched");
     let ledger = world.finish();
     assert_eq!(ledger.notifications.len(), 5 * GROUPS);
