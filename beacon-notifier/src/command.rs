@@ -31,7 +31,7 @@ pub struct Arguments {
 /// # Errors
 /// Wrong settings, or why the notifier ended. A log that is away is waited for.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut shutdown = signals::shutdown()?;
+    let shutdown = signals::shutdown()?;
     let mut reloads = signals::reloads()?;
     let plan = crate::read_plan(&arguments.config_file)?;
     if arguments.external_url.is_empty() {
@@ -60,8 +60,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let observed = Observed::new(Arc::clone(&log));
     let deliveries = dispatcher.metrics();
     observed.add_text(move || deliveries.render());
+    let mut stop = dispatcher.attempts().finished_after(shutdown.clone());
     let app = crate::start(log, &process.topics.topics(), config, dispatcher, runtime)?;
     observed.add(app.watch());
-    metrics::serve_observed_if_asked(&process.metrics, observed, shutdown.clone()).await?;
-    running::until_stopped(app, &mut shutdown).await.context("notifier")
+    metrics::serve_observed_if_asked(&process.metrics, observed, shutdown).await?;
+    running::until_stopped(app, &mut stop).await.context("notifier")
 }

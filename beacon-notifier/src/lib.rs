@@ -16,6 +16,7 @@ pub mod channel;
 pub mod command;
 pub mod decide;
 pub mod dispatcher;
+pub mod finishing;
 pub mod journal;
 pub mod metrics;
 pub mod redact;
@@ -40,7 +41,8 @@ use futures_util::FutureExt as _;
 /// the next ones are at hand when places come free; what waits there is tried twice when its task moves to another process.
 const ATTEMPTS_AT_HAND: usize = 128;
 
-/// Starts the notifier over a log. Attempts run on `runtime`, and everything is counted in the dispatcher's metrics.
+/// Starts the notifier over a log. Attempts run on `runtime`, and everything is counted in the dispatcher's metrics. Stop it when
+/// [`finishing::Attempts::finished_after`] of the dispatcher's attempts says so, or what is under way is made again.
 ///
 /// # Errors
 /// When threads cannot be started; what goes wrong later shows in [`App::wait`].
@@ -51,16 +53,22 @@ pub fn start(
     dispatcher: Arc<Dispatcher>,
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<App> {
-    let metrics = dispatcher.metrics();
+    let (metrics, attempts) = (dispatcher.metrics(), dispatcher.attempts());
+    let begun = Arc::clone(&attempts);
     let deliverer: journal::Deliverer = Arc::new(move |send: Send, done| {
-        let dispatcher = Arc::clone(&dispatcher);
+        let (dispatcher, attempts) = (Arc::clone(&dispatcher), Arc::clone(&begun));
         runtime.spawn(async move {
             let notification = send.notification.unwrap_or_default();
+            if !attempts.begin(&notification.id, send.attempt) {
+                // The process is about to end. Without an answer the call stays open for whoever has the task next.
+                return std::future::pending().await;
+            }
             let attempt = guarded(dispatcher.deliver(&notification)).await;
+            attempts.answered(&notification.id, send.attempt);
             done(sent(&notification, send.attempt, attempt));
         });
     });
-    let topology = journal::topology(topics, deliverer, metrics).context("the notifier's topology")?;
+    let topology = journal::topology(topics, deliverer, metrics, attempts).context("the notifier's topology")?;
     config.topics = topics.specs(config.partitions);
     config.calls_in_flight = ATTEMPTS_AT_HAND;
     Ok(App::start(log, topology, config)?)

@@ -22,8 +22,8 @@ impl Journal {
     fn new() -> Self {
         let metrics = Arc::<Metrics>::default();
         let deliverer: journal::Deliverer = Arc::new(|_, _| {});
-        let topology =
-            journal::topology(&Topics::default(), deliverer, Arc::clone(&metrics)).expect("the topology is valid");
+        let topology = journal::topology(&Topics::default(), deliverer, Arc::clone(&metrics), Arc::default())
+            .expect("the topology is valid");
         Self { driver: TestDriver::new(topology, 4), metrics }
     }
 

@@ -10,6 +10,7 @@ use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_gateway::{Gateway, GatewayConfig};
 use beacon_notifier::Dispatcher;
 use beacon_notifier::channel::terminal::Terminal;
+use beacon_notifier::finishing::Attempts;
 use beacon_plan::Plan;
 use beacon_service::checkpoints::CheckpointFlags;
 use beacon_service::flags::TogetherFlags;
@@ -31,6 +32,7 @@ pub struct AllInOne {
     stop: watch::Sender<bool>,
     worker: App,
     notifier: App,
+    attempts: Arc<Attempts>,
 }
 
 /// Settings beside the gateway's.
@@ -87,11 +89,11 @@ impl AllInOne {
             _ = shutdown.wait_for(|stop| *stop) => bail!("stopped while the checkpoints were being opened"),
         };
         let worker = beacon_worker::start(Arc::clone(&log), &topics, config.clone())?;
-        let runtime = tokio::runtime::Handle::current();
+        let (runtime, attempts) = (tokio::runtime::Handle::current(), dispatcher.attempts());
         let notifier = beacon_notifier::start(log, &topics, config, dispatcher, runtime)?;
         observed.add(worker.watch());
         observed.add(notifier.watch());
-        Ok(Self { address, shutdown, gateway, stop, worker, notifier })
+        Ok(Self { address, shutdown, gateway, stop, worker, notifier, attempts })
     }
 
     /// Where it listens: the real port when 0 was asked for.
@@ -106,7 +108,7 @@ impl AllInOne {
     pub async fn run(self) -> anyhow::Result<()> {
         let (mut gateway, stop, mut shutdown) = (self.gateway, self.stop, self.shutdown);
         let asked = shutdown.wait_for(|stop| *stop);
-        let (mut worker_stop, mut notifier_stop) = (stop.subscribe(), stop.subscribe());
+        let (mut worker_stop, mut notifier_stop) = (stop.subscribe(), self.attempts.finished_after(stop.subscribe()));
         let mut worker = tokio::spawn(async move { running::until_stopped(self.worker, &mut worker_stop).await });
         let mut notifier = tokio::spawn(async move { running::until_stopped(self.notifier, &mut notifier_stop).await });
         let (mut gateway_result, mut worker_result, mut notifier_result) = (None, None, None);

@@ -21,6 +21,7 @@ use self::target::Sender;
 use crate::{
     attempt::Attempt,
     channel::{ChannelError, terminal::Terminal, trust::Trust, webhook},
+    finishing::Attempts,
     metrics::Metrics,
     render::plain,
 };
@@ -49,6 +50,7 @@ pub struct Dispatcher {
     trust: Option<Trust>,
     senders: RwLock<Senders>,
     metrics: Arc<Metrics>,
+    attempts: Arc<Attempts>,
 }
 
 type Senders = Arc<BTreeMap<Target, Arc<Sender>>>;
@@ -89,7 +91,14 @@ impl Dispatcher {
         trust: Option<Trust>,
     ) -> Result<Self, DispatcherError> {
         let external_url = external_url.trim_end_matches('/').into();
-        let dispatcher = Self { external_url, terminal, trust, senders: RwLock::default(), metrics: Arc::default() };
+        let dispatcher = Self {
+            external_url,
+            terminal,
+            trust,
+            senders: RwLock::default(),
+            metrics: Arc::default(),
+            attempts: Arc::default(),
+        };
         dispatcher.reload(receivers)?;
         Ok(dispatcher)
     }
@@ -150,6 +159,11 @@ impl Dispatcher {
     /// What is counted of deliveries: attempts here, ends of notifications by the journal.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// What is under way.
+    pub fn attempts(&self) -> Arc<Attempts> {
+        Arc::clone(&self.attempts)
     }
 
     fn find(&self, notification: &Notification) -> Result<Arc<Sender>, Attempt> {

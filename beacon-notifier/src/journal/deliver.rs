@@ -13,6 +13,7 @@ use beacon_proto::v1::{Delivery, Notification, Outcome, Target};
 use super::ledger::entry;
 use crate::decide::carry::{Carried, carry_ends};
 use crate::decide::retry::{RetryDecision, next_attempt};
+use crate::finishing::Attempts;
 use crate::metrics::{Failure, Metrics};
 
 timer_tags! {
@@ -55,11 +56,12 @@ impl Output {
 pub(super) struct Deliver {
     outboxes: MapState<String, Outbox>,
     metrics: Arc<Metrics>,
+    begun: Arc<Attempts>,
 }
 
 impl Deliver {
-    pub(super) fn new(state: &mut Registry, metrics: Arc<Metrics>) -> Self {
-        Self { outboxes: state.map("outboxes"), metrics }
+    pub(super) fn new(state: &mut Registry, metrics: Arc<Metrics>, begun: Arc<Attempts>) -> Self {
+        Self { outboxes: state.map("outboxes"), metrics, begun }
     }
 
     fn begin(&self, name: &str, mut outbox: Outbox, ctx: &mut Ctx<'_, Self>) -> OpResult {
@@ -120,6 +122,7 @@ impl Deliver {
     }
 
     fn on_sent(&self, sent: Sent, ctx: &mut Ctx<'_, Self>) -> OpResult {
+        self.begun.heard(&sent.notification_id, sent.attempt);
         let Some(target) = &sent.target else {
             return self.on_unreadable(&sent.detail, ctx);
         };

@@ -18,6 +18,7 @@ use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::Notification;
 use beacon_proto::v1::internal::{Send, Sent};
 
+use crate::finishing::Attempts;
 use crate::metrics::Metrics;
 
 use deliver::{Deliver, Input, Output};
@@ -30,11 +31,17 @@ fn lane(notification: &Notification) -> Vec<u8> {
     notification.target.as_ref().map_or_else(Vec::new, |target| deliver::name(target).into_bytes())
 }
 
-/// Notifications in, calls and ledger out; what comes to an end is counted in `metrics`.
+/// Notifications in, calls and ledger out; what comes to an end is counted in `metrics`, and `begun` is told of each answer that is
+/// heard.
 ///
 /// # Errors
 /// Mistakes in the topology itself, which no input can cause.
-pub fn topology(topics: &Topics, deliverer: Deliverer, metrics: Arc<Metrics>) -> Result<Topology, BuildErrors> {
+pub fn topology(
+    topics: &Topics,
+    deliverer: Deliverer,
+    metrics: Arc<Metrics>,
+    begun: Arc<Attempts>,
+) -> Result<Topology, BuildErrors> {
     let app = TopologyBuilder::new(topics.name("notifier"));
     app.dead_letters(topics.name(topics::DEAD_LETTERS));
 
@@ -53,7 +60,7 @@ pub fn topology(topics: &Topics, deliverer: Deliverer, metrics: Arc<Metrics>) ->
         .keyed("by group", |notification| key::group(&notification.tenant, &notification.group_key))
         .map_values("due", Input::Notification)
         .merge("events", &sent.stream().map_values("answers", Input::Sent))
-        .process("deliver", move |state| Deliver::new(state, Arc::clone(&metrics)));
+        .process("deliver", move |state| Deliver::new(state, Arc::clone(&metrics), Arc::clone(&begun)));
 
     done.flat_map("ledger entries", Output::delivery)
         .map("ledger records", |delivery| Changed {

@@ -62,7 +62,9 @@ impl Application {
         match self {
             Self::Worker => Ok(beacon_worker::pipeline::topology(topics)?),
             // No task of it runs here, so nobody is ever asked to deliver.
-            Self::Notifier => Ok(beacon_notifier::journal::topology(topics, Arc::new(|_, _| {}), Arc::default())?),
+            Self::Notifier => {
+                Ok(beacon_notifier::journal::topology(topics, Arc::new(|_, _| {}), Arc::default(), Arc::default())?)
+            }
         }
     }
 }

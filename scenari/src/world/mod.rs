@@ -34,8 +34,8 @@ use crate::topic::{self, Entry};
 use crate::wait::wait_until;
 use members::{Place, Shape};
 
-/// A stop finishes the commit in hand and no more.
-const STOP: Duration = Duration::from_secs(15);
+/// A stop finishes deliveries under way, for eight seconds at most, and the commit in hand.
+const STOP: Duration = Duration::from_secs(30);
 /// A start on Kafka makes topics; under Rust's debug profile and with two cores that takes its time.
 const START: Duration = Duration::from_secs(60);
 
@@ -367,7 +367,7 @@ impl World {
     /// SIGTERM to every member; returns when all have ended.
     ///
     /// # Panics
-    /// When one takes longer than 15 s, or ends otherwise than with exit code 0.
+    /// When one takes longer than 30 s, or ends otherwise than with exit code 0.
     #[track_caller]
     pub fn stop_all(&mut self) {
         for member in self.members.iter_mut().rev() {

@@ -8,6 +8,7 @@ mod broker_restart;
 mod calm;
 mod changing_group;
 mod checkpoint_tools;
+mod clean_stop;
 mod coming_and_going;
 mod killed_worker;
 mod late_kafka;
