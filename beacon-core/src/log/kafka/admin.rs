@@ -1,7 +1,8 @@
 //! The cluster as a whole: what topics there are, offsets, trimming. Nothing here is fast; nothing here needs to be.
 //!
 //! Invariant: nothing creates a topic but [`Cluster::create_topics`], even on a broker that creates topics by itself
-//! when somebody asks for them.
+//! when somebody asks for them (`tests/kafka/admin.rs: asking_for_an_unknown_topic_does_not_make_it`,
+//! `tests/kafka/commit.rs: sending_to_an_unknown_topic_makes_nothing`).
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};

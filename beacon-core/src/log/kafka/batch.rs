@@ -1,6 +1,6 @@
 //! Records in librdkafka's own memory, lent out without a copy.
 //!
-//! Invariant: the messages go before the client they came from.
+//! Invariant: the messages go before the client they came from (`tests/kafka/reading.rs: a_batch_outlives_its_reader`).
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What an error of Kafka means for the caller: pure mappings from codes to the few kinds of the log contract.
 //!
 //! It deliberately does not retry anything. Invariant: a commit whose outcome the broker may have decided is never
-//! mapped to "abortable".
+//! mapped to "abortable" (`src/log/kafka/error.rs: a_time_out_while_committing_is_an_unknown_outcome`).
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 

@@ -1,7 +1,8 @@
 //! From messages of librdkafka to events: records and errors taken apart, in the order they came.
 //!
 //! Shared by sessions and readers; it knows no group. Invariant: positions are where delivery to the caller stands,
-//! behind what librdkafka has handed over while something waits here.
+//! behind what librdkafka has handed over while something waits here
+//! (`tests/kafka/reading.rs: a_pause_at_the_end_skips_nothing`, `tests/kafka/reading.rs: a_seek_delivers_again_from_there`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

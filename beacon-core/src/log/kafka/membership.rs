@@ -4,7 +4,9 @@
 //! poll that acts on it: partitions given are announced with their offsets and started at the next poll, partitions
 //! asked back are announced and given up at the next poll.
 //!
-//! It does no I/O and asks no clock. Invariant: a partition is in exactly one of `announced`, `started`, `leaving`.
+//! It does no I/O and asks no clock. Invariant: a partition is in exactly one of `announced`, `started`, `leaving`
+//! (`src/log/kafka/membership.rs: what_is_said_between_announcement_and_start_counts_at_the_start`,
+//! `src/log/kafka/membership.rs: partitions_asked_back_are_owned_until_the_answer`).
 
 use std::collections::{BTreeMap, VecDeque};
 

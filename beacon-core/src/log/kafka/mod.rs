@@ -12,10 +12,17 @@
 //!
 //! Invariants beyond those of [`crate::log`]:
 //!
-//! * no transaction is committed without an offset, and none with the offset of a partition that is not owned;
-//! * a poll waits for nothing but records, except for the committed offsets of partitions just given (a moment);
-//! * a fenced session's open transaction is aborted at once, so that committed readers need not wait for its time-out;
-//! * values of settings, which may be secrets, are in no message and no `Debug` output.
+//! * no transaction is committed without an offset, and none with the offset of a partition that is not owned
+//!   (`tests/kafka/commit.rs: a_commit_without_offsets_is_refused`,
+//!   `tests/kafka/commit.rs: a_commit_for_a_partition_of_somebody_else_is_refused`);
+//! * a poll waits for nothing but records, except for the committed offsets of partitions just given (a moment)
+//!   (`tests/log_contract/reading.rs: a_poll_ends_idle_when_nothing_happens`);
+//! * a fenced session's open transaction is aborted at once, so that committed readers need not wait for its time-out
+//!   (`tests/kafka/commit.rs: a_newer_session_of_the_same_transactional_id_fences_the_older`,
+//!   `tests/kafka/commit.rs: a_member_that_did_not_poll_in_time_is_refused`);
+//! * values of settings, which may be secrets, are in no message and no `Debug` output
+//!   (`src/log/kafka/config.rs: values_of_extra_settings_are_never_shown`,
+//!   `src/log/kafka/config.rs: a_refused_value_is_not_repeated`).
 
 mod admin;
 mod appender;

@@ -1,7 +1,9 @@
 //! Administrative requests that the safe crate does not have.
 //!
 //! Invariant: an [`Answer`] owns its event, and what is read from the event is copied before the answer is dropped; requests
-//! copy what they are given, so names need to live through the call only.
+//! copy what they are given, so names need to live through the call only
+//! (`tests/log_contract/upkeep.rs: members_are_told_while_they_are_in`,
+//! `tests/log_contract/upkeep.rs: a_topic_made_again_has_another_id_that_is_good_for_paths`).
 
 use std::ffi::{CString, c_char};
 use std::time::Duration;

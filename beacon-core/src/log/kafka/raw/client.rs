@@ -5,7 +5,8 @@
 //! * a [`Client`] outlives everything that points into it: messages hold it through their batch
 //!   (`tests/log_contract/reading.rs: a_reader_and_a_session_are_dropped_with_records_not_told_yet`), topic handles belong to
 //!   it and are destroyed before it;
-//! * what callbacks point to is freed after `rd_kafka_destroy` has returned, when no thread of librdkafka exists any more.
+//! * what callbacks point to is freed after `rd_kafka_destroy` has returned, when no thread of librdkafka exists any more
+//!   (`tests/kafka/appender.rs: a_dropped_appender_has_answered_everything`).
 
 use std::ffi::{CString, c_char, c_int};
 use std::mem::ManuallyDrop;

@@ -1,6 +1,7 @@
 //! A message of librdkafka: a record, or an error in the shape of one.
 //!
-//! Invariant: what is read from a message (key, value, headers) lives as long as the [`Message`], which only its drop destroys.
+//! Invariant: what is read from a message (key, value, headers) lives as long as the [`Message`], which only its drop destroys
+//! (`tests/kafka/reading.rs: a_batch_outlives_its_reader`).
 
 use std::ffi::{CStr, c_void};
 use std::ptr::{self, NonNull};

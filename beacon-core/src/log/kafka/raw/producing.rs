@@ -1,7 +1,8 @@
 //! Topics written to, records on their way, and the raw calls of transactions.
 //!
 //! Invariant: the opaque pointer of a topic made here is its [`TopicState`], which the client keeps until after
-//! `rd_kafka_destroy`: every delivery report finds it. So no other call may make librdkafka know a topic of a producer first.
+//! `rd_kafka_destroy`: every delivery report finds it
+//! (`tests/kafka/appender.rs: positions_come_in_the_order_of_the_records`). So no other call may make librdkafka know a topic of a producer first.
 
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};

@@ -1,7 +1,9 @@
 //! A group member with a transactional producer: how the parts around it work together at a poll and at a commit.
 //!
 //! Invariant: no commit carries the offset of a partition that this member does not own, and none goes out without
-//! an offset, because the coordinator fences by offsets only.
+//! an offset, because the coordinator fences by offsets only
+//! (`tests/kafka/commit.rs: a_commit_for_a_partition_of_somebody_else_is_refused`,
+//! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
 //! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read.
 
