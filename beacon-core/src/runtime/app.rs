@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use super::claims::Claims;
 use super::environment::{Environment, RealTime};
 use super::fault::panic_text;
 use super::prepare::prepare_patiently;
 use super::progress::{RestoreProgress, Restores};
-use super::standby::Claims;
 use super::stats::{Stats, StatsSnapshot};
 use super::stores::Stores;
 use super::thread::StreamThread;

@@ -11,6 +11,7 @@ mod app;
 mod bring_up;
 mod calls;
 mod checkpointing;
+mod claims;
 mod commit;
 mod committing;
 mod config;
@@ -46,6 +47,6 @@ pub use stats::{Stats, StatsSnapshot};
 pub use watch::AppWatch;
 
 pub(crate) use environment::{Background, Environment};
-pub(crate) use process::SteppedProcess;
+pub(crate) use process::{SteppedThread, Surroundings};
 pub(crate) use stores::TaskStores;
 pub(crate) use thread::Next;

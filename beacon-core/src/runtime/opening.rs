@@ -115,8 +115,12 @@ impl StreamThread {
         let passing = match &error {
             TaskError::Log(error) => is_passing(error),
             TaskError::State(StateError::Full(_) | StateError::Restoring(_)) => true,
-            // Another thread or process that has just lost the task may not have noticed yet.
-            TaskError::State(StateError::Locked(_)) => now.saturating_sub(waiting.since) < self.config.session_timeout,
+            // Another thread or process that has lost the task may not have noticed yet. A thread of our own will, however long it
+            // stands still; of another process that is not known, and two may have been given one directory.
+            TaskError::State(StateError::Locked(_)) => {
+                self.shared.claims.others_have(self.number, id)
+                    || now.saturating_sub(waiting.since) < self.config.session_timeout
+            }
             _ => false,
         };
         if !passing {
@@ -467,6 +471,6 @@ impl StreamThread {
         self.gauges.set(counts, self.environment.now());
         self.divide_tables();
         let claimed = self.slots.keys().chain(self.waiting.keys()).copied().collect();
-        self.shared.claims.set(self.number, claimed);
+        self.shared.claims.set(self.number, claimed, self.standbys.kept());
     }
 }

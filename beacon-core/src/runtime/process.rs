@@ -1,4 +1,4 @@
-//! One process's part of an application with one stream thread, stepped by whoever owns the time: simulation.
+//! The stream threads of one process's part of an application, stepped one by one by whoever owns the time: simulation.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,24 +12,35 @@ use super::thread::{Next, StreamThread};
 use crate::log::{Log, LogErrorKind};
 use crate::topology::Topology;
 
-/// What [`super::App`] runs on threads of its own, as one thing to be stepped.
-pub(crate) struct SteppedProcess {
+/// What [`super::App`] runs on a thread of its own, as a thing to be stepped.
+pub(crate) struct SteppedThread {
     shared: Arc<Shared>,
     thread: StreamThread,
     prepared: bool,
 }
 
-impl SteppedProcess {
-    pub(crate) fn new(
-        log: Arc<dyn Log>,
-        topology: Topology,
-        config: AppConfig,
-        stores: Box<dyn TaskStores>,
-        environment: Arc<dyn Environment>,
-    ) -> Self {
+/// What a stream thread works with.
+pub(crate) struct Surroundings {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) stores: Box<dyn TaskStores>,
+    pub(crate) environment: Arc<dyn Environment>,
+}
+
+impl SteppedThread {
+    /// The threads of a process, as many as its settings say.
+    pub(crate) fn of_a_process(
+        topology: &Topology,
+        config: &AppConfig,
+        surroundings: &dyn Fn(u32) -> Surroundings,
+    ) -> Vec<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = StreamThread::new(log, topology, config, stores, Arc::clone(&shared), 0, environment);
-        Self { shared, thread, prepared: false }
+        let thread = |number| {
+            let Surroundings { log, stores, environment } = surroundings(number);
+            let (topology, config, shared) = (topology.clone(), config.clone(), Arc::clone(&shared));
+            let thread = StreamThread::new(log, topology, config, stores, Arc::clone(&shared), number, environment);
+            Self { shared, thread, prepared: false }
+        };
+        (0..config.threads.max(1)).map(thread).collect()
     }
 
     /// Does the next thing. See [`StreamThread::step`].
@@ -47,12 +58,12 @@ impl SteppedProcess {
         self.thread.step()
     }
 
-    /// Asks it to commit and leave; the steps that follow do it.
+    /// Asks all threads of its process to commit and leave; the steps that follow do it.
     pub(crate) fn request_stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
     }
 
-    /// Whether it has all it was given, and nothing to restore.
+    /// Whether its process has all it was given, and nothing to restore.
     pub(crate) fn is_whole(&self) -> bool {
         let stats = self.shared.stats.snapshot();
         self.prepared && stats.waiting == 0 && stats.restoring == 0

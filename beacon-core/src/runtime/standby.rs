@@ -7,10 +7,11 @@
 //! What it deliberately does not do: it agrees on nothing with other processes. Each ranks the tasks by a hash of its
 //! own name and keeps the first of those it does not own, which spreads copies without making a promise about each task.
 //!
-//! Invariant: a copy holds committed records only, and whoever takes it over plans its restore as from a disk.
+//! Invariant: a copy holds committed records only, and whoever takes it over plans its restore as from a disk
+//! (`tests/simulation/checkpoints.rs: standby_copies_begin_from_checkpoints_and_change_nothing_that_comes_out`, and a program that
+//! trusts a parked task is found: `src/testing/simulation/planted_tests.rs: a_parked_task_that_was_anothers_in_between_is_found`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::checkpointing::{Fetch, Fetched};
@@ -32,21 +33,6 @@ const SLICE: Duration = Duration::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// After a failure copies are let be for so long: a full disk, a log that is away.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Which tasks the threads of this process own or are about to open.
-#[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<BTreeMap<u32, BTreeSet<TaskId>>>);
-
-impl Claims {
-    /// What thread `number` claims from now on.
-    pub(super) fn set(&self, number: u32, tasks: BTreeSet<TaskId>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tasks);
-    }
-
-    fn all(&self) -> BTreeSet<TaskId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().copied().collect()
-    }
-}
 
 /// The copies a process keeps: the first `count` tasks in its own order (rendezvous hashing, Thaler and Ravishankar
 /// 1998) that none of its threads claims.
@@ -132,6 +118,11 @@ impl Standbys {
     /// Copies that have seen the end of their changelog.
     pub(super) fn warm(&self) -> u64 {
         self.kept.values().filter(|kept| kept.warm && !kept.parked).count() as u64
+    }
+
+    /// Tasks that are open, parked or as copies.
+    pub(super) fn kept(&self) -> BTreeSet<TaskId> {
+        self.kept.keys().copied().collect()
     }
 
     fn copies(&self) -> BTreeSet<TaskId> {
@@ -234,6 +225,7 @@ impl StreamThread {
         self.standbys.put_off.retain(|id, until| wanted.contains(id) && *until > now);
         for id in wanted {
             if !self.standbys.kept.contains_key(&id) && !self.standbys.put_off.contains_key(&id) {
+                self.shared.claims.begin_to_keep(self.number, id);
                 self.open_standby(id, now)?;
             }
         }

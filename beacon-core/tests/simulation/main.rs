@@ -125,3 +125,19 @@ fn every_seed_of_members_that_nobody_waits_for_ends_as_a_calm_run_does() {
     let summary = shop.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
     tell(&format!("simulation with dynamic members: seeds {start}..{end}: {summary}"));
 }
+
+#[test]
+fn every_seed_of_several_threads_a_process_ends_as_a_calm_run_does() {
+    let (start, end) = asked_for(200);
+    let with_copies = checkpoints::kept(Faults::all()).configure(|config| config.standbys = 1);
+    for (what, jobs) in [("", job::shop(Faults::all())), (" with checkpoints and standby copies", with_copies)] {
+        let jobs = jobs.processes(2).threads(2).seeds(start..end);
+        let summary = jobs.run().unwrap_or_else(|failure| panic!("{failure}"));
+        tell(&format!("simulation of two threads a process{what}: seeds {start}..{end}: {summary}"));
+        assert!(end - start < 20 || summary.faults[&Fault::Zombie] > 0, "{summary}");
+    }
+    let run = |seed| job::shop(Faults::all()).processes(2).threads(2).run_seed(seed);
+    for seed in start..(start + 3).min(end) {
+        assert_eq!(run(seed), run(seed), "seed {seed} is one course of events");
+    }
+}

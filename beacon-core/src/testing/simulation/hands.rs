@@ -13,11 +13,13 @@ use crate::time::ProcessingTime;
 /// 2026-01-01T00:00:00Z, when every simulation begins.
 pub(super) const EPOCH_MS: i64 = 1_767_225_600_000;
 
-/// One start of one process.
+/// A stream thread of one start of one process.
 #[derive(Clone)]
 pub(super) struct Hands {
     pub(super) world: SharedWorld,
     pub(super) process: usize,
+    /// Which of its stream threads.
+    pub(super) thread: usize,
     pub(super) incarnation: Incarnation,
     pub(super) disk: usize,
     /// How far its clock on the wall is ahead.
@@ -188,7 +190,7 @@ impl Surroundings for Hands {
     }
 
     fn wait(&self, deadline: Duration) -> bool {
-        scheduler::sleeps_until(self.process, self.incarnation, deadline);
+        scheduler::sleeps_until(self, deadline);
         false
     }
 

@@ -93,9 +93,16 @@ impl Simulation {
         self
     }
 
-    /// How many processes, from 1; each has one stream thread.
+    /// How many processes, from 1.
     pub fn processes(mut self, processes: usize) -> Self {
         self.processes = processes.max(1);
+        self
+    }
+
+    /// How many stream threads each process has, from 1, which is the default. They share what threads of one process share: a
+    /// disk, standby copies, and death. One stands still while the others go on.
+    pub fn threads(mut self, threads: u32) -> Self {
+        self.config.threads = threads.max(1);
         self
     }
 
@@ -208,7 +215,6 @@ impl Simulation {
         let world = Arc::new(Mutex::new(World::new(random, rates, self.config.session_timeout)));
         let mut config = self.config.clone();
         config.state = StateLocation::Memory;
-        config.threads = 1;
         let keep = self.config.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.keep);
         let storage = SimulatedStorage::of_one_run(&world, keep);
         if let Some(checkpoints) = &mut config.checkpoints {

@@ -9,18 +9,34 @@ use super::super::disk::{Disk, SimulatedStores};
 use super::super::hands::Hands;
 use super::super::world::{Incarnation, enter};
 use super::{Event, Scheduler};
-use crate::runtime::SteppedProcess;
+use crate::runtime::{SteppedThread, Surroundings};
 
-/// Where a process lives, and when it goes on.
+/// Where a process lives.
 pub(super) struct Place {
     pub(super) incarnation: Incarnation,
+    pub(super) disk: usize,
+    /// Its stream threads; none before its first start.
+    pub(super) lanes: Vec<Lane>,
+}
+
+/// A stream thread of a process, and when it goes on.
+#[derive(Default)]
+pub(super) struct Lane {
     /// `None`: not running, or being stepped right now.
-    pub(super) machine: Option<SteppedProcess>,
+    pub(super) machine: Option<SteppedThread>,
     pub(super) ready_at: Duration,
     /// Asleep until something happens.
     pub(super) idle: bool,
     pub(super) sleeps_until: Duration,
-    pub(super) disk: usize,
+    /// It has left, as it was asked to.
+    pub(super) ended: bool,
+}
+
+impl Place {
+    /// Takes out what is not on the stack.
+    pub(super) fn clear(&mut self) -> Vec<SteppedThread> {
+        self.lanes.iter_mut().filter_map(|lane| lane.machine.take()).collect()
+    }
 }
 
 impl Scheduler {
@@ -49,7 +65,7 @@ impl Scheduler {
             if enter(&self.world).alive.contains(&place.incarnation) {
                 return;
             }
-            place.machine.take()
+            place.clear()
         };
         drop(dead);
         let hands = {
@@ -68,21 +84,30 @@ impl Scheduler {
             if skewed {
                 world.strike(Some(process), Fault::ClockSkew, "clock ahead", skew.as_millis() as u64);
             }
-            place.ready_at = world.now;
-            Hands { world: Arc::clone(&self.world), process, incarnation: place.incarnation, disk: place.disk, skew }
+            let (incarnation, disk) = (place.incarnation, place.disk);
+            Hands { world: Arc::clone(&self.world), process, thread: 0, incarnation, disk, skew }
         };
         let mut config = self.config.clone();
         config.instance = process.to_string();
         let flush_factor = enter(&self.world).flush_factor;
         config.flush_bytes = config.flush_bytes.saturating_mul(flush_factor as usize);
         config.flush_interval = config.flush_interval.saturating_mul(flush_factor);
-        let log = Arc::new(self.log.client(Arc::new(hands.clone())));
-        let stores = Box::new(SimulatedStores { hands: hands.clone() });
-        let machine = SteppedProcess::new(log, self.topology.clone(), config, stores, Arc::new(hands));
-        self.places.borrow_mut()[process].machine = Some(machine);
+        let now = enter(&self.world).now;
+        let surroundings = |thread| {
+            let hands = Hands { thread: thread as usize, ..hands.clone() };
+            Surroundings {
+                log: Arc::new(self.log.client(Arc::new(hands.clone()))),
+                stores: Box::new(SimulatedStores { hands: hands.clone() }),
+                environment: Arc::new(hands),
+            }
+        };
+        let lane = |machine| Lane { machine: Some(machine), ready_at: now, ..Lane::default() };
+        let threads = SteppedThread::of_a_process(&self.topology, &config, &surroundings);
+        self.places.borrow_mut()[process].lanes = threads.into_iter().map(lane).collect();
     }
 
-    /// Another process under the same name, on another machine. The first one is on the stack below.
+    /// Another process under the same name, on another machine. A thread of the first one is on the stack below; its others end
+    /// with their next step.
     pub(super) fn start_twin(self: &Rc<Self>, process: usize) {
         let disk = self.new_disk();
         {
@@ -94,7 +119,8 @@ impl Scheduler {
         self.schedule(after, Event::Start(process));
     }
 
-    /// A crash in the middle of a step: the machine is on the stack and goes when the step returns.
+    /// A crash in the middle of a step: the thread is on the stack and goes when the step returns; so do the process's others with
+    /// their next step, in which no call has an effect.
     pub(super) fn bury(self: &Rc<Self>, process: usize, incarnation: Incarnation) {
         if self.places.borrow()[process].incarnation == incarnation {
             self.restart(process, Duration::from_secs(15));
@@ -125,7 +151,7 @@ impl Scheduler {
             let mut places = self.places.borrow_mut();
             let place = &mut places[process];
             enter(&self.world).kill(place.incarnation, place.disk);
-            gone.extend(place.machine.take());
+            gone.extend(place.clear());
         }
         drop(gone);
         // Who was to come back earlier has no power either.

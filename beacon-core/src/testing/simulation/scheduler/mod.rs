@@ -1,8 +1,8 @@
 //! Who goes next: one step or event at a time, in virtual time, by one seed.
 //!
-//! A process that stands still in the middle of a call does so on the stack of this thread: the scheduler is entered
-//! again and runs the others until the call's time is over. So any two processes can meet between any two calls, and
-//! nothing but the seed decides.
+//! A stream thread that stands still in the middle of a call does so on the stack of this thread: the scheduler is entered
+//! again and runs the others until the call's time is over. So any two of them, of one process or of two, can meet between
+//! any two calls, and nothing but the seed decides.
 
 mod lives;
 mod rest;
@@ -83,14 +83,7 @@ impl Scheduler {
         let outside = Arc::new(Outside { world: Arc::clone(&world) });
         let log = SimulatedLog::with_rebalancing(outside, rebalancing);
         log.create_topics(&config.topics)?;
-        let places = (0..processes).map(|_| Place {
-            incarnation: Incarnation(0),
-            machine: None,
-            ready_at: Duration::ZERO,
-            idle: false,
-            sleeps_until: Duration::ZERO,
-            disk: 0,
-        });
+        let places = (0..processes).map(|_| Place { incarnation: Incarnation(0), disk: 0, lanes: Vec::new() });
         Ok(Rc::new(Self {
             appender: log.appender()?,
             log,
@@ -141,12 +134,12 @@ impl Scheduler {
     pub(super) fn run_until(self: &Rc<Self>, until: Duration, done: &dyn Fn() -> bool) {
         while self.failure.borrow().is_none() && !done() {
             let event = self.events.borrow().first_key_value().map(|(key, _)| *key);
-            let process = self.next_process();
-            let event_first = match (event, process) {
+            let thread = self.next_thread();
+            let event_first = match (event, thread) {
                 (Some((at, ..)), Some((ready, _))) => at <= ready,
                 (event, _) => event.is_some(),
             };
-            let at = if event_first { event.map(|(at, ..)| at) } else { process.map(|(at, _)| at) };
+            let at = if event_first { event.map(|(at, ..)| at) } else { thread.map(|(at, _)| at) };
             let Some(at) = at.filter(|at| *at <= until) else {
                 let mut world = enter(&self.world);
                 world.now = world.now.max(until);
@@ -156,39 +149,45 @@ impl Scheduler {
                 let mut world = enter(&self.world);
                 world.now = world.now.max(at);
             }
-            match (event.filter(|_| event_first), process) {
+            match (event.filter(|_| event_first), thread) {
                 (Some(key), _) => {
                     let event = self.events.borrow_mut().remove(&key);
                     if let Some(event) = event {
                         self.happen(event);
                     }
                 }
-                (None, Some((_, process))) => self.step(process),
+                (None, Some((_, thread))) => self.step(thread),
                 (None, None) => return,
             }
             self.wake();
         }
     }
 
-    /// The process that is ready first; of several at the same time the one the seed picks.
-    fn next_process(&self) -> Option<(Duration, usize)> {
+    /// The thread that is ready first, and of which process it is; of several at the same time the one the seed picks.
+    fn next_thread(&self) -> Option<(Duration, (usize, usize))> {
         let places = self.places.borrow();
-        let ready = |place: &&Place| place.machine.is_some();
-        let first = places.iter().filter(ready).map(|place| place.ready_at).min()?;
-        let tied: Vec<usize> =
-            (0..places.len()).filter(|index| ready(&&places[*index]) && places[*index].ready_at == first).collect();
-        let process = if tied.len() == 1 { tied[0] } else { enter(&self.world).random.pick(&tied) };
-        Some((first, process))
+        let lanes = || {
+            let lanes = places.iter().enumerate().flat_map(|(process, place)| {
+                place.lanes.iter().enumerate().map(move |(thread, lane)| ((process, thread), lane))
+            });
+            lanes.filter(|(_, lane)| lane.machine.is_some())
+        };
+        let first = lanes().map(|(_, lane)| lane.ready_at).min()?;
+        let tied: Vec<_> = lanes().filter(|(_, lane)| lane.ready_at == first).map(|(which, _)| which).collect();
+        let which = if tied.len() == 1 { tied[0] } else { enter(&self.world).random.pick(&tied) };
+        Some((first, which))
     }
 
-    fn step(self: &Rc<Self>, process: usize) {
+    fn step(self: &Rc<Self>, (process, thread): (usize, usize)) {
         let (mut machine, incarnation) = {
             let mut places = self.places.borrow_mut();
             let place = &mut places[process];
-            place.sleeps_until = Duration::ZERO;
-            place.idle = false;
-            let Some(machine) = place.machine.take() else { return };
-            (machine, place.incarnation)
+            let incarnation = place.incarnation;
+            let lane = &mut place.lanes[thread];
+            lane.sleeps_until = Duration::ZERO;
+            lane.idle = false;
+            let Some(machine) = lane.machine.take() else { return };
+            (machine, incarnation)
         };
         {
             let mut counters = self.counters.borrow_mut();
@@ -208,8 +207,15 @@ impl Scheduler {
         match next {
             Ok(Next::End) => {
                 drop(machine);
-                enter(&self.world).alive.remove(&incarnation);
-                self.restart(process, Duration::from_secs(8));
+                let all_ended = {
+                    let lanes = &mut self.places.borrow_mut()[process].lanes;
+                    lanes[thread].ended = true;
+                    lanes.iter().all(|lane| lane.ended)
+                };
+                if all_ended {
+                    enter(&self.world).alive.remove(&incarnation);
+                    self.restart(process, Duration::from_secs(8));
+                }
             }
             Ok(next) => {
                 let wait = if let Next::StepAfter(wait) = next { wait } else { Duration::ZERO };
@@ -218,10 +224,10 @@ impl Scheduler {
                     (world.now, world.random.between(Duration::from_micros(20), Duration::from_micros(800)))
                 };
                 let mut places = self.places.borrow_mut();
-                let place = &mut places[process];
-                place.machine = Some(machine);
-                place.idle = wait.is_zero() && place.sleeps_until > now;
-                place.ready_at = (now + takes + wait).max(place.sleeps_until);
+                let lane = &mut places[process].lanes[thread];
+                lane.machine = Some(machine);
+                lane.idle = wait.is_zero() && lane.sleeps_until > now;
+                lane.ready_at = (now + takes + wait).max(lane.sleeps_until);
             }
             Err(error) => {
                 drop(machine);
@@ -248,9 +254,10 @@ impl Scheduler {
         counters.version = version;
         let mut world = enter(&self.world);
         counters.changed_at = world.now;
-        for place in self.places.borrow_mut().iter_mut().filter(|place| place.idle) {
+        let mut places = self.places.borrow_mut();
+        for lane in places.iter_mut().flat_map(|place| &mut place.lanes).filter(|lane| lane.idle) {
             let soon = world.now + world.random.between(Duration::ZERO, Duration::from_millis(2));
-            place.ready_at = place.ready_at.min(soon);
+            lane.ready_at = lane.ready_at.min(soon);
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::super::world::enter;
 use super::Scheduler;
+use super::lives::{Lane, Place};
 use crate::log::{Isolation, Log, LogError, Offset, OffsetRange, TopicPartition};
-use crate::runtime::SteppedProcess;
+use crate::runtime::SteppedThread;
 
 impl Scheduler {
     /// No more faults. Whoever was kept from something by one has yet to do it, so the quiet begins anew.
@@ -25,8 +26,9 @@ impl Scheduler {
         if now < self.counters.borrow().changed_at + quiet {
             return false;
         }
-        let all_up =
-            self.places.borrow().iter().all(|place| place.machine.as_ref().is_some_and(SteppedProcess::is_whole));
+        let is_whole = |lane: &Lane| lane.machine.as_ref().is_some_and(SteppedThread::is_whole);
+        let is_up = |place: &Place| !place.lanes.is_empty() && place.lanes.iter().all(is_whole);
+        let all_up = self.places.borrow().iter().all(is_up);
         all_up && self.log.is_settled() && self.unread().is_ok_and(|unread| unread.is_empty())
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::Fault;
 use super::super::hands::Hands;
 use super::super::world::{Incarnation, enter};
+use super::lives::Place;
 use super::{Event, Scheduler};
 use crate::runtime::{Background, Environment};
 
@@ -50,11 +51,13 @@ pub(in crate::testing::simulation) fn start_twin(process: usize) {
     }
 }
 
-pub(in crate::testing::simulation) fn sleeps_until(process: usize, incarnation: Incarnation, deadline: Duration) {
+pub(in crate::testing::simulation) fn sleeps_until(hands: &Hands, deadline: Duration) {
     if let Some(scheduler) = running() {
         let mut places = scheduler.places.borrow_mut();
-        if places[process].incarnation == incarnation {
-            places[process].sleeps_until = places[process].sleeps_until.max(deadline);
+        let place = &mut places[hands.process];
+        if place.incarnation == hands.incarnation {
+            let lane = &mut place.lanes[hands.thread];
+            lane.sleeps_until = lane.sleeps_until.max(deadline);
         }
     }
 }
@@ -105,8 +108,7 @@ impl Drop for Running {
         let scheduler = RUNNING.with_borrow_mut(Option::take);
         // Outside of the borrow: what goes now may look for the scheduler once more.
         if let Some(scheduler) = scheduler {
-            let machines: Vec<_> =
-                scheduler.places.borrow_mut().iter_mut().filter_map(|place| place.machine.take()).collect();
+            let machines: Vec<_> = scheduler.places.borrow_mut().iter_mut().flat_map(Place::clear).collect();
             drop(machines);
             let events = std::mem::take(&mut *scheduler.events.borrow_mut());
             drop(events);

@@ -38,7 +38,8 @@ impl Scheduler {
         if enter(&self.world).calm {
             return;
         }
-        if let Some(machine) = &self.places.borrow()[process].machine {
+        // Where all are being stepped nobody is asked.
+        if let Some(machine) = self.places.borrow()[process].lanes.iter().find_map(|lane| lane.machine.as_ref()) {
             enter(&self.world).strike(Some(process), Fault::Rebalance, "is asked to leave", 0);
             machine.request_stop();
         }
