@@ -200,11 +200,11 @@ mod tests {
         Client::new(ClientKind::Consumer, config, "test".to_owned(), Arc::new(NoDeliveries)).expect("a client")
     }
 
-    #[test]
-    fn a_broker_may_answer_what_librdkafka_has_no_name_for() {
+    /// What a consumer hears when its broker answers each question for offsets with this code.
+    fn answer_of(code: c_int) -> Result<(i64, i64), RDKafkaErrorCode> {
         let client = consumer();
-        // `INCONSISTENT_TOPIC_ID`, `TRANSACTION_ABORTABLE`, and one that no Kafka has yet.
-        let codes: [c_int; 3] = [103, 120, 999];
+        // More than one call asks for: it may ask twice, and again.
+        let codes = [code; 100];
         // SAFETY: the cluster is the client's; name and codes are copied, the codes as the numbers that they are in C.
         unsafe {
             let cluster = sys::rd_kafka_handle_mock_cluster(client.native());
@@ -214,11 +214,18 @@ mod tests {
             let errors = codes.as_ptr().cast::<RDKafkaRespErr>();
             sys::rd_kafka_mock_push_request_errors_array(cluster, LIST_OFFSETS, codes.len(), errors);
         }
-        for code in codes {
-            let answer = client.watermarks("topic", 0, Duration::from_secs(60));
-            assert_eq!(answer, Err(RDKafkaErrorCode::Unknown), "{code}");
+        client.watermarks("topic", 0, Duration::from_secs(60))
+    }
+
+    #[test]
+    fn a_broker_may_answer_what_librdkafka_has_no_name_for() {
+        // `INCONSISTENT_TOPIC_ID`, `TRANSACTION_ABORTABLE`, and one that no Kafka has yet.
+        for code in [103, 120, 999] {
+            assert_eq!(answer_of(code), Err(RDKafkaErrorCode::Unknown), "{code}");
         }
-        client.watermarks("topic", 0, Duration::from_secs(60)).expect("the answer after");
+        let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+        assert_eq!(answer_of(refused as c_int), Err(refused));
+        assert_eq!(answer_of(0), Ok((0, 0)));
     }
 
     #[test]
