@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::stores::Stores;
-use crate::state::{Arrival, Checksum, Intake, StateError, Store, StoreFile, file_error};
+use crate::state::{Arrival, Checksum, FileSums, Intake, StateError, Store, StoreFile, file_error};
 
 /// What a file is called before all of it is there.
 const PART: &str = ".part";
@@ -21,6 +21,8 @@ pub(super) struct DirectoryIntake {
     directory: PathBuf,
     /// Held so that no other thread or process writes here.
     lock: File,
+    /// Of what has arrived: the store's first checkpoint need not read it again.
+    sums: FileSums,
     /// Files begun so far: two that arrive under one name, for two checkpoints, are written apart.
     begun: AtomicU64,
 }
@@ -33,7 +35,7 @@ impl DirectoryIntake {
         std::fs::create_dir_all(&directory).map_err(|error| file_error(&directory, &error))?;
         let lock = File::open(&directory).map_err(|error| file_error(&directory, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { stores, store, directory, lock, begun: AtomicU64::new(0) }),
+            Ok(()) => Ok(Self { stores, store, directory, lock, sums: FileSums::default(), begun: AtomicU64::new(0) }),
             Err(TryLockError::WouldBlock) => {
                 Err(StateError::Restoring(format!("{}: another restore is still ending", directory.display())))
             }
@@ -51,7 +53,11 @@ impl Intake for DirectoryIntake {
             Err(error) => return Err(file_error(&path, &error)),
         };
         let found = Checksum::read(&mut there).map_err(|error| file_error(&path, &error))?;
-        Ok(found == (file.size, file.checksum))
+        let is_here = found == (file.size, file.checksum);
+        if is_here {
+            self.sums.note(&there, file.checksum).map_err(|error| file_error(&path, &error))?;
+        }
+        Ok(is_here)
     }
 
     fn begin(&self, file: &StoreFile) -> Result<Box<dyn Arrival + '_>, StateError> {
@@ -59,7 +65,7 @@ impl Intake for DirectoryIntake {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let part = self.directory.join(format!("{}.{number}{PART}", file.name));
         let open = File::create(&part).map_err(|error| file_error(&part, &error))?;
-        Ok(Box::new(FileArrival { file: open, part, path }))
+        Ok(Box::new(FileArrival { file: open, part, path, checksum: file.checksum, sums: &self.sums }))
     }
 
     fn keep_only(&self, files: &[StoreFile]) -> Result<(), StateError> {
@@ -90,17 +96,20 @@ impl Intake for DirectoryIntake {
         if let Some(parent) = self.store.parent() {
             File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| file_error(parent, &error))?;
         }
-        self.stores.open_directory(&self.store)
+        self.stores.open_restored(&self.store, self.sums.clone())
     }
 }
 
-struct FileArrival {
+struct FileArrival<'a> {
     file: File,
     part: PathBuf,
     path: PathBuf,
+    /// Once it is whole.
+    checksum: Checksum,
+    sums: &'a FileSums,
 }
 
-impl Write for FileArrival {
+impl Write for FileArrival<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file
             .write(bytes)
@@ -112,14 +121,16 @@ impl Write for FileArrival {
     }
 }
 
-impl Arrival for FileArrival {
+impl Arrival for FileArrival<'_> {
     fn keep(self: Box<Self>) -> Result<(), StateError> {
         self.file.sync_all().map_err(|error| file_error(&self.part, &error))?;
-        std::fs::rename(&self.part, &self.path).map_err(|error| file_error(&self.path, &error))
+        std::fs::rename(&self.part, &self.path)
+            .and_then(|()| self.sums.note(&self.file, self.checksum))
+            .map_err(|error| file_error(&self.path, &error))
     }
 }
 
-impl Drop for FileArrival {
+impl Drop for FileArrival<'_> {
     fn drop(&mut self) {
         // Gone already when it was kept; otherwise half a file, which the next try would overwrite.
         match std::fs::remove_file(&self.part) {

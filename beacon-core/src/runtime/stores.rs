@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::intake::DirectoryIntake;
 use super::{AppConfig, StateLocation, TableMemory};
 #[cfg(feature = "rocksdb")]
-use crate::state::file_error;
-use crate::state::{Intake, MemoryIntake, MemoryStore, StateError, Store};
+use crate::state::{file_error, rocks::RocksStore};
+use crate::state::{FileSums, Intake, MemoryIntake, MemoryStore, StateError, Store};
 use crate::task::TaskId;
 
 /// Opens and removes the stores of tasks for a stream thread.
@@ -53,15 +53,26 @@ impl Stores {
     }
 
     #[cfg(feature = "rocksdb")]
-    pub(super) fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
+    fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
         std::fs::create_dir_all(path).map_err(|error| file_error(path, &error))?;
-        Ok(Box::new(crate::state::rocks::RocksStore::open(path, self.memory.rocks())?))
+        Ok(Box::new(RocksStore::open(path, self.memory.rocks())?))
+    }
+
+    /// Opens what a restore has brought, with what it knows of the files.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn open_restored(&self, path: &Path, sums: FileSums) -> Result<Box<dyn Store>, StateError> {
+        Ok(Box::new(RocksStore::open_knowing(path, self.memory.rocks(), sums)?))
     }
 
     #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
+    fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
         let path = path.display();
         Err(StateError::Store(format!("{path}: state on disk needs beacon-core's feature `rocksdb`")))
+    }
+
+    #[cfg(not(feature = "rocksdb"))]
+    pub(super) fn open_restored(&self, path: &Path, _: FileSums) -> Result<Box<dyn Store>, StateError> {
+        self.open_directory(path)
     }
 }
 

@@ -9,6 +9,8 @@
 mod checksum;
 pub mod division;
 mod expiry;
+#[cfg_attr(not(feature = "rocksdb"), allow(dead_code, reason = "without stores on disk nobody asks"))]
+mod file_sums;
 mod keyed;
 #[doc(hidden)]
 pub mod layout;
@@ -30,6 +32,7 @@ mod value;
 pub use checksum::{Checksum, Summing};
 pub(crate) use expiry::replay as replay_expiry;
 pub use expiry::{Expiries, Ttl};
+pub(crate) use file_sums::FileSums;
 pub use list::{ListIter, ListState};
 pub use map::{MapIter, MapState};
 pub use memory::{MemoryIntake, MemoryStore};

@@ -3,14 +3,11 @@
 //! One column family, so that a flush is atomic: after a crash the disk holds the state after a prefix of the writes,
 //! and the changelog offset stored in the same writes says which.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -19,7 +16,7 @@ use rocksdb::{
 };
 
 use super::store::file_error;
-use super::{Change, Checksum, Entry, Snapshot, StateError, Store, StoreFile};
+use super::{Change, Entry, FileSums, Snapshot, StateError, Store, StoreFile};
 
 /// A store's write buffer: below this its files are too small, above it a flush takes too long.
 const LEAST_WRITE_BUFFER: usize = 1 << 20;
@@ -88,7 +85,8 @@ pub struct RocksStore {
     db: DB,
     path: PathBuf,
     write_options: WriteOptions,
-    sums: Sums,
+    /// Of its files, as far as checkpoints or a restore had to know them.
+    sums: FileSums,
 }
 
 impl RocksStore {
@@ -99,6 +97,11 @@ impl RocksStore {
     /// [`StateError::Damaged`] when its files are not what was written, now or when it was read before;
     /// [`StateError::Store`] otherwise; all with the path.
     pub fn open(path: &Path, memory: &RocksMemory) -> Result<Self, StateError> {
+        Self::open_knowing(path, memory, FileSums::load(&beside(path, SUMS)))
+    }
+
+    /// As [`RocksStore::open`], for one whose files' checksums are known.
+    pub(crate) fn open_knowing(path: &Path, memory: &RocksMemory, sums: FileSums) -> Result<Self, StateError> {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&memory.cache);
         blocks.set_bloom_filter(10.0, false);
@@ -135,7 +138,7 @@ impl RocksStore {
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Self { db, path: path.to_owned(), write_options, sums: Sums::default() })
+        Ok(Self { db, path: path.to_owned(), write_options, sums })
     }
 
     fn error(&self, error: &rocksdb::Error) -> StateError {
@@ -144,6 +147,22 @@ impl RocksStore {
             note_damage(&self.path, reason);
         }
         error
+    }
+
+    /// For whoever opens the store next.
+    fn save_sums(&self) {
+        let path = beside(&self.path, SUMS);
+        if !self.sums.is_empty()
+            && let Err(error) = self.sums.save(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "files will be read again for the first checkpoint after a restart");
+        }
+    }
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.save_sums();
     }
 }
 
@@ -254,16 +273,20 @@ impl Store for RocksStore {
     fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
         // Without a write-ahead log the checkpoint holds what was flushed.
         self.flush()?;
+        self.save_sums();
         let number = LAST_SNAPSHOT.fetch_add(1, Ordering::Relaxed) + 1;
         let directory = beside(&self.path, &format!("{SNAPSHOT}{number}"));
         remove_directory(&directory)?;
-        let snapshot = RocksSnapshot { directory, sums: Arc::clone(&self.sums) };
+        let snapshot = RocksSnapshot { directory, sums: self.sums.clone() };
         let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error(&error))?;
         checkpoint.create_checkpoint(&snapshot.directory).map_err(|error| store_error(&snapshot.directory, &error))?;
         Ok(Box::new(snapshot))
     }
 }
 
+/// What the checksums of a store's files are kept in, after the store's name. Not in its directory, which is removed as a
+/// whole by whoever finds it unusable.
+const SUMS: &str = ".sums";
 /// What a snapshot's directory is called, after the store's.
 const SNAPSHOT: &str = ".checkpoint-";
 /// Counted for the process: a store that was given up and opened again may still be uploading its last one.
@@ -297,52 +320,25 @@ fn remove_directory(directory: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Checksums of files that this store has made and will not change: tables are read once, not at each checkpoint.
-type Sums = Arc<Mutex<HashMap<FileIdentity, Checksum>>>;
-
-/// A file on this disk, whatever it is called: a hard link has the identity of its origin.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct FileIdentity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
 /// Hard links to the files of one moment.
 struct RocksSnapshot {
     directory: PathBuf,
-    sums: Sums,
+    sums: FileSums,
 }
 
 impl Snapshot for RocksSnapshot {
     fn files(&mut self) -> Result<Vec<StoreFile>, StateError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error: std::io::Error| file_error(&path, &error)
-        };
-        let mut known = HashMap::new();
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.directory).map_err(failed(&self.directory))? {
-            let path = entry.map_err(failed(&self.directory))?.path();
-            let mut file = File::open(&path).map_err(failed(&path))?;
-            let data = file.metadata().map_err(failed(&path))?;
-            let identity = FileIdentity {
-                device: data.dev(),
-                inode: data.ino(),
-                size: data.len(),
-                modified: (data.mtime(), data.mtime_nsec()),
-            };
-            let before = self.sums.lock().unwrap_or_else(PoisonError::into_inner).get(&identity).copied();
-            let (size, checksum) = match before {
-                Some(checksum) => (data.len(), checksum),
-                None => Checksum::read(&mut file).map_err(failed(&path))?,
-            };
-            known.insert(identity, checksum);
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            files.push(StoreFile { name, size, checksum });
-        }
-        *self.sums.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        let path = |name: &str| self.directory.join(name);
+        let failed = |name: &str, error: std::io::Error| file_error(&path(name), &error);
+        let entries = std::fs::read_dir(&self.directory).map_err(|error| failed("", error))?;
+        let open = entries.map(|entry| {
+            let name = entry.map_err(|error| failed("", error))?.file_name().to_string_lossy().into_owned();
+            let file = File::open(path(&name)).map_err(|error| failed(&name, error))?;
+            Ok((name, file))
+        });
+        let sums = self.sums.of_all(open, failed)?;
+        let mut files: Vec<_> =
+            sums.into_iter().map(|(name, size, checksum)| StoreFile { name, size, checksum }).collect();
         files.sort();
         Ok(files)
     }
