@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use beacon_core::log::kafka::GroupProtocol;
+use beacon_core::log::kafka::{GroupProtocol, KafkaLog};
 use beacon_core::log::{Event, Log, Session, StartFrom, TopicPartition};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -152,4 +152,91 @@ fn joining_is_quick() {
         wait_assigned(&mut *session);
         println!("{protocol:?}: session in {opened:?}, assigned after {:?}", started.elapsed());
     }
+}
+
+/// Closes it elsewhere: a close that hangs must fail the test, not hang it.
+fn close_in_time(session: Box<dyn Session>, when: &str) {
+    let (told, closed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(session.close()));
+    let result = closed.recv_timeout(PATIENCE);
+    assert!(matches!(result, Ok(Ok(()))), "{when}: {result:?}");
+}
+
+/// Polls until an event of this kind was told, and no further: nothing of it is answered yet.
+fn until_told(member: &mut dyn Session, other: &mut Option<Member>, wanted: impl Fn(&Event) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !wanted(&member.poll(Duration::from_millis(20)).expect("polled")) {
+        other.iter_mut().for_each(Member::step);
+        assert!(Instant::now() < deadline);
+    }
+}
+
+fn a_member_leaves_in_the_middle_of_a_rebalance(protocol: GroupProtocol) {
+    let log = log_speaking(protocol);
+    let topic = make_topic(&*log, "left", 4);
+    let group = unique("group");
+    let mut first = open(&*log, &group, &[&topic]);
+    until_told(first.as_mut(), &mut None, |event| matches!(event, Event::Assigned(_)));
+    close_in_time(first, "just given partitions");
+
+    let mut first = open(&*log, &group, &[&topic]);
+    until_told(first.as_mut(), &mut None, |event| matches!(event, Event::Assigned(_)));
+    let mut second = Some(Member::new(open(&*log, &group, &[&topic])));
+    until_told(first.as_mut(), &mut second, |event| matches!(event, Event::Revoked(_)));
+    close_in_time(first, "just asked for partitions");
+    let mut second = second.expect("set above");
+    let deadline = Instant::now() + PATIENCE;
+    while second.owned.len() < 4 {
+        second.step();
+        assert!(Instant::now() < deadline, "{:?}", second.owned);
+    }
+}
+
+#[test]
+fn a_member_leaves_in_the_middle_of_a_rebalance_kip_848() {
+    a_member_leaves_in_the_middle_of_a_rebalance(GroupProtocol::Consumer);
+}
+
+#[test]
+fn a_member_leaves_in_the_middle_of_a_rebalance_classic() {
+    a_member_leaves_in_the_middle_of_a_rebalance(GroupProtocol::Classic);
+}
+
+/// One that has lost everything, and has heard of it or not, with records at hand or not.
+fn a_member_that_was_lost_leaves(protocol: GroupProtocol) {
+    let after = |polls: usize| {
+        let mut config = config();
+        config.group_protocol = protocol;
+        // As short as brokers allow: who does not poll is lost after this.
+        config.extra.insert("max.poll.interval.ms".into(), "6000".into());
+        let log = KafkaLog::connect(config).expect("connected");
+        let topic = make_topic(&*log, "lost", 2);
+        let values: Vec<_> = (0..500).map(|_| "x").collect();
+        (0..2).for_each(|partition| fill(&*log, &topic, partition, &values));
+        let group = unique("group");
+        let mut session = open(&*log, &group, &[&topic]);
+        wait_assigned(&mut *session);
+        take_records(&mut *session, 1);
+        let deadline = Instant::now() + PATIENCE;
+        while !log.members(&group).expect("asked").is_empty() {
+            assert!(Instant::now() < deadline, "still a member");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for _ in 0..polls {
+            // An error is as good as an event here: what matters is what the client has said and nobody has answered.
+            let _ = session.poll(Duration::from_millis(20));
+        }
+        close_in_time(session, &format!("{protocol:?}, lost, after {polls} polls"));
+    };
+    std::thread::scope(|scope| (0..6).for_each(|polls| drop(scope.spawn(move || after(polls)))));
+}
+
+#[test]
+fn a_member_that_was_lost_leaves_kip_848() {
+    a_member_that_was_lost_leaves(GroupProtocol::Consumer);
+}
+
+#[test]
+fn a_member_that_was_lost_leaves_classic() {
+    a_member_that_was_lost_leaves(GroupProtocol::Classic);
 }

@@ -7,11 +7,12 @@
 //! * nothing unwinds into C: they call no code of users but the subscriber of log lines, and Rust ends the process at a panic
 //!   that would leave a function of C's (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`);
 //! * what a rebalance asks for is kept until the polling thread acts on it
-//!   (`src/log/kafka/membership.rs: partitions_asked_back_are_owned_until_the_answer`).
+//!   (`src/log/kafka/membership.rs: partitions_asked_back_are_owned_until_the_answer`), or until the client closes, which
+//!   answers it (`tests/kafka/groups.rs: a_member_that_was_lost_leaves_kip_848`).
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -71,6 +72,8 @@ pub struct Callbacks {
     /// Who this is, for log lines.
     label: String,
     pub(super) rebalances: Mutex<Vec<Rebalance>>,
+    /// Rebalances said that no assignment has answered yet.
+    pub(super) unanswered: AtomicUsize,
     /// Nobody polls any more.
     pub(super) closing: AtomicBool,
     pub(super) last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
@@ -83,6 +86,7 @@ impl Callbacks {
         Self {
             label,
             rebalances: Mutex::new(Vec::new()),
+            unanswered: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             last_error: Mutex::new(None),
             repeats: Mutex::default(),
@@ -146,6 +150,7 @@ pub(super) unsafe extern "C" fn on_rebalance(
         },
         other => Rebalance::Failed(other.into()),
     };
+    callbacks.unanswered.fetch_add(1, Ordering::AcqRel);
     lock(&callbacks.rebalances).push(event);
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -14,6 +14,9 @@ use super::client::Client;
 use super::codes::{CallError, call, own_result_of, rd_kafka_committed, result_of};
 use super::conversions::{lock, milliseconds, text_of};
 use super::message::Message;
+
+/// How long closing waits for one thing to be said.
+const CLOSE_SLICE: Duration = Duration::from_millis(20);
 
 /// Group membership as it was when asked for; made fresh for each commit.
 pub struct Membership(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
@@ -80,17 +83,30 @@ impl Client {
     pub fn assign(&self, partitions: Option<&TopicPartitionList>) -> Result<(), RDKafkaErrorCode> {
         let list = partitions.map_or(ptr::null(), |list| list.ptr().cast_const());
         // SAFETY: live consumer; the list is copied.
-        own_result_of(unsafe { sys::rd_kafka_assign(self.native(), list) })
+        let assigned = own_result_of(unsafe { sys::rd_kafka_assign(self.native(), list) });
+        self.answered(assigned)
     }
 
     pub fn incremental_assign(&self, partitions: &TopicPartitionList) -> Result<(), CallError> {
         // SAFETY: as above; the returned error is owned by us.
-        unsafe { call(sys::rd_kafka_incremental_assign(self.native(), partitions.ptr())) }
+        let assigned = unsafe { call(sys::rd_kafka_incremental_assign(self.native(), partitions.ptr())) };
+        self.answered(assigned)
     }
 
     pub fn incremental_unassign(&self, partitions: &TopicPartitionList) -> Result<(), CallError> {
         // SAFETY: as above.
-        unsafe { call(sys::rd_kafka_incremental_unassign(self.native(), partitions.ptr())) }
+        let unassigned = unsafe { call(sys::rd_kafka_incremental_unassign(self.native(), partitions.ptr())) };
+        self.answered(unassigned)
+    }
+
+    /// Takes note of an answer to a rebalance.
+    fn answered<E>(&self, result: Result<(), E>) -> Result<(), E> {
+        if result.is_ok() {
+            let one_less = |unanswered: usize| unanswered.checked_sub(1);
+            // Nothing to answer: an assignment of our own accord.
+            let _ = self.callbacks.unanswered.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+        }
+        result
     }
 
     pub fn pause(&self, partitions: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
@@ -134,10 +150,66 @@ impl Client {
         is_member.then_some(membership)
     }
 
-    /// Leaves the group; revocations that this causes are answered at once.
-    pub fn close_consumer(&self) -> Result<(), RDKafkaErrorCode> {
+    /// Leaves the group; revocations that this causes are answered at once, and so is what was said before and not
+    /// answered.
+    ///
+    /// Not `rd_kafka_consumer_close`: librdkafka waits for the answer to a rebalance without end, and one that has lost its
+    /// membership is not asked again (2.12). The answer counts only after closing has begun.
+    ///
+    /// # Errors
+    /// [`RDKafkaErrorCode::OperationTimedOut`] when it is not over within `patience`: the client must never be dropped then,
+    /// which would wait for the same.
+    pub fn close_consumer(&self, patience: Duration) -> Result<(), CallError> {
         self.callbacks.closing.store(true, Ordering::Release);
+        let queue = CloseQueue::new(self);
+        // SAFETY: live consumer and queue; the error is null or ours.
+        unsafe { call(sys::rd_kafka_consumer_close_queue(self.native(), queue.0)) }?;
+        if self.callbacks.unanswered.load(Ordering::Acquire) > 0 {
+            let assigned = self.assign(None);
+            tracing::debug!(?assigned, "answered what the group has said before leaving it");
+        }
+        let deadline = Instant::now() + patience;
         // SAFETY: live consumer.
-        own_result_of(unsafe { sys::rd_kafka_consumer_close(self.native()) })
+        while unsafe { sys::rd_kafka_consumer_closed(self.native()) } == 0 {
+            if Instant::now() >= deadline {
+                let text = format!("the group was not left within {patience:?}");
+                return Err(CallError::of_ours(RDKafkaErrorCode::OperationTimedOut, text));
+            }
+            if queue.next_is_rebalance(CLOSE_SLICE) {
+                let assigned = self.assign(None);
+                tracing::debug!(?assigned, "answered what the group says at the end");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where librdkafka says what has to be answered while a consumer closes.
+struct CloseQueue(*mut sys::rd_kafka_queue_t);
+
+impl CloseQueue {
+    fn new(client: &Client) -> Self {
+        // SAFETY: live client; a new queue, never null.
+        Self(unsafe { sys::rd_kafka_queue_new(client.native()) })
+    }
+
+    /// Waits for the next thing to be said; whether it is one to answer.
+    fn next_is_rebalance(&self, wait: Duration) -> bool {
+        // SAFETY: live queue; the event is null or ours, looked at first and then destroyed, once.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.0, milliseconds(wait));
+            let is_rebalance = !event.is_null() && sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_REBALANCE;
+            if !event.is_null() {
+                sys::rd_kafka_event_destroy(event);
+            }
+            is_rebalance
+        }
+    }
+}
+
+impl Drop for CloseQueue {
+    fn drop(&mut self) {
+        // SAFETY: ours, destroyed once; what is still said on it is dropped.
+        unsafe { sys::rd_kafka_queue_destroy(self.0) }
     }
 }

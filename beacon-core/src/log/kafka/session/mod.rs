@@ -24,7 +24,7 @@ use crate::log::{
 
 use self::joining::{choose_protocol, join, open_transactor};
 use super::admin::Cluster;
-use super::error::{kind_of, log_error};
+use super::error::{from_call, kind_of, log_error};
 use super::inbox::Inbox;
 use super::membership::Membership;
 use super::partitions::{list, list_at};
@@ -38,6 +38,8 @@ const RESOLVE_EVERY: Duration = Duration::from_millis(20);
 const GHOST_RETRY: Duration = Duration::from_millis(250);
 /// How long closing waits for the coordinator to confirm an abort.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to leave its group: far longer than a request to a broker that does not answer.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session on Kafka; see [`Session`].
 pub(super) struct KafkaSession {
@@ -151,10 +153,15 @@ impl KafkaSession {
         // Abort before leaving: whoever takes over would else wait for the transaction to time out.
         let aborted = if self.transactor.is_open() { self.transactor.abort(CLOSE_TIMEOUT) } else { Ok(()) };
         self.inbox.clear();
-        let left = self
-            .client
-            .close_consumer()
-            .map_err(|code| log_error(code, format_args!("leaving group {}", self.config.group)));
+        let left = self.client.close_consumer(LEAVE_PATIENCE);
+        if left.as_ref().is_err_and(|error| error.code == Code::OperationTimedOut) {
+            tracing::error!(
+                group = %self.config.group,
+                "a client that cannot leave its group is kept until the process ends; its memory and threads are lost"
+            );
+            std::mem::forget(Arc::clone(&self.client));
+        }
+        let left = left.map_err(|error| from_call(&error, format_args!("leaving group {}", self.config.group)));
         aborted.and(left)
     }
 }
