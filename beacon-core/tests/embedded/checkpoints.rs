@@ -171,7 +171,9 @@ fn kill_9_in_uploads_and_restores_leaves_state_exact() {
         if kill % 2 == 1 && state.exists() {
             for entry in std::fs::read_dir(&state).expect("read") {
                 let path = entry.expect("an entry").path();
-                if !path.to_string_lossy().ends_with(".restoring") {
+                if path.is_file() {
+                    std::fs::remove_file(path).expect("removed");
+                } else if !path.to_string_lossy().ends_with(".restoring") {
                     std::fs::remove_dir_all(path).expect("removed");
                 }
             }

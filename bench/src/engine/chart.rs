@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Rows, Section, System, Workload};
-use crate::report::{escape, figure};
+use super::{Rows, Section, System, Workload, measures};
+use crate::report::{Measure, escape, figure};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 190.0;
@@ -13,12 +13,19 @@ const BAR: f64 = 16.0;
 /// A group of bars with a scale of its own.
 struct Group {
     title: String,
-    bars: Vec<(System, f64)>,
+    bars: Vec<Bar>,
 }
 
-/// Whether a workload compares systems, and so has a picture.
-pub fn is_drawn(workload: Workload) -> bool {
-    !matches!(workload, Workload::Embedded | Workload::State)
+struct Bar {
+    name: String,
+    value: f64,
+    is_ours: bool,
+}
+
+impl Bar {
+    fn of(system: System, value: f64) -> Self {
+        Self { name: system.to_string(), value, is_ours: system == System::Beacon }
+    }
 }
 
 /// File name and SVG of each section that can be drawn.
@@ -32,7 +39,7 @@ pub fn charts(sections: &[Section]) -> Vec<(String, String)> {
 
 fn groups(workload: Workload, rows: &Rows) -> Vec<Group> {
     let group = |title: &str, column: &str, only: &[(&str, &str)]| {
-        let bars = workload.systems().iter().filter_map(|system| Some((*system, rows.median(*system, column, only)?)));
+        let bars = workload.systems().iter().filter_map(|system| Some(Bar::of(*system, rows.median(*system, column, only)?)));
         Group { title: title.to_owned(), bars: bars.collect() }
     };
     let groups: Vec<_> = match workload {
@@ -65,27 +72,47 @@ fn groups(workload: Workload, rows: &Rows) -> Vec<Group> {
                 })
             })
             .collect(),
-        Workload::Embedded | Workload::State => Vec::new(),
+        Workload::Embedded => [("p50, ms", "p50_ms"), ("p99, ms", "p99_ms"), ("CPU of the process, % of a core", "cpu_%")]
+            .map(|(title, column)| by_pace(rows, title, column))
+            .into(),
+        Workload::State => measures::of(workload, rows).iter().filter_map(beside_yardstick).collect(),
     };
     groups.into_iter().filter(|group| !group.bars.is_empty()).collect()
+}
+
+/// The same figure under several commit intervals.
+fn by_pace(rows: &Rows, title: &str, column: &str) -> Group {
+    let bar = |pace: &String| {
+        let name = if pace == "idle" { "commits when idle".to_owned() } else { format!("a commit each {pace} ms") };
+        Some(Bar { name, value: rows.median(System::Beacon, column, &[("commit", pace)])?, is_ours: true })
+    };
+    Group { title: title.to_owned(), bars: rows.distinct("commit").iter().filter_map(bar).collect() }
+}
+
+/// What stands alone needs no picture.
+fn beside_yardstick(measure: &Measure) -> Option<Group> {
+    let yardstick = measure.yardstick.as_ref()?;
+    let other = Bar { name: yardstick.name.to_string(), value: yardstick.value, is_ours: false };
+    let title = format!("{}: {}", measure.what, measure.unit);
+    Some(Group { title, bars: vec![other, Bar::of(System::Beacon, measure.beacon)] })
 }
 
 fn draw(workload: Workload, groups: &[Group]) -> String {
     let mut body = String::new();
     let mut y = 14.0;
     for group in groups {
-        let most = group.bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+        let most = group.bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
         write(
             &mut body,
             format_args!("<text x=\"12\" y=\"{:.0}\" class=\"title\">{}</text>\n", y + 12.0, escape(&group.title)),
         );
         y += 20.0;
-        for (system, value) in &group.bars {
+        for Bar { name, value, is_ours } in &group.bars {
             let width = ((RIGHT - LEFT) * value / most).max(1.0);
             write(
                 &mut body,
                 format_args!(
-                    "<text x=\"{:.0}\" y=\"{text:.0}\" text-anchor=\"end\">{system}</text>\
+                    "<text x=\"{:.0}\" y=\"{text:.0}\" text-anchor=\"end\">{name}</text>\
                      <rect x=\"{LEFT:.0}\" y=\"{top:.0}\" width=\"{width:.1}\" height=\"12\" class=\"{class}\"/>\
                      <text x=\"{end:.1}\" y=\"{text:.0}\">{label}</text>\n",
                     LEFT - 8.0,
@@ -93,7 +120,8 @@ fn draw(workload: Workload, groups: &[Group]) -> String {
                     top = y + 1.0,
                     end = LEFT + width + 5.0,
                     label = figure(*value),
-                    class = if *system == System::Beacon { "ours" } else { "other" },
+                    name = escape(name),
+                    class = if *is_ours { "ours" } else { "other" },
                 ),
             );
             y += BAR;
@@ -130,5 +158,17 @@ mod tests {
         let svg = draw(Workload::W3, &groups);
         assert!(svg.contains(&format!("width=\"{:.1}\"", RIGHT - LEFT)) && !svg.contains("tuned"), "{svg}");
         assert!(svg.contains(&format!("width=\"{:.1}\" height=\"12\" class=\"ours\"", (RIGHT - LEFT) / 4.0)), "{svg}");
+    }
+
+    #[test]
+    fn state_is_drawn_beside_its_yardstick_and_paces_beside_each_other() {
+        let state = "what\tours\tyardstick\tunit\ttimes\twanted\nget and put\t5\t10\tns\t0.5\t<= 1.3\nalone\t3\t\tns\t\t\n";
+        let drawn = groups(Workload::State, &Rows::parse(state).expect("well formed"));
+        let bars: Vec<_> = drawn.iter().flat_map(|group| &group.bars).map(|bar| (bar.value, bar.is_ours)).collect();
+        assert_eq!((drawn.len(), bars), (1, vec![(10.0, false), (5.0, true)]));
+        let paces = "sut\tcommit\tp50_ms\tverified\nBeacon\tidle\t1\tok\nBeacon\t25\t13\tok\n";
+        let drawn = groups(Workload::Embedded, &Rows::parse(paces).expect("well formed"));
+        let names: Vec<_> = drawn.iter().flat_map(|group| &group.bars).map(|bar| bar.name.as_str()).collect();
+        assert_eq!(names, ["commits when idle", "a commit each 25 ms"]);
     }
 }

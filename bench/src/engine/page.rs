@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rows, Workload, chart, measures};
+use super::{Rows, Workload, measures};
 use crate::report::{Measure, row};
 
 /// What is known of one workload.
@@ -60,9 +60,7 @@ pub fn page(sections: &[Section]) -> String {
                 section.rows.rows.len()
             ));
         }
-        if chart::is_drawn(section.workload) {
-            text.push_str(&format!("\n![{title}]({}.svg)\n", section.workload.name()));
-        }
+        text.push_str(&format!("\n![{title}]({}.svg)\n", section.workload.name()));
         text.push_str(&comparison(&measures::of(section.workload, &section.rows)));
         if section.workload != Workload::State {
             text.push_str(&format!(
