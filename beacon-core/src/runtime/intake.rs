@@ -141,3 +141,57 @@ impl Drop for FileArrival<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "rocksdb"))]
+mod tests {
+    use super::*;
+    use crate::runtime::{StateLocation, stores::TaskStores};
+    use crate::state::{Change, Snapshot};
+    use crate::task::TaskId;
+
+    fn stores(directory: &std::path::Path) -> Stores {
+        let mut config = crate::runtime::AppConfig::new(4);
+        config.state = StateLocation::Directory(directory.to_owned());
+        Stores::new("counts", &config)
+    }
+
+    fn bring(intake: &dyn Intake, snapshot: &dyn Snapshot, file: &StoreFile) {
+        let mut arrival = intake.begin(file).expect("begun");
+        let mut bytes = snapshot.open(&file.name).expect("opened");
+        io::copy(&mut bytes, &mut arrival).expect("written");
+        arrival.keep().expect("kept");
+    }
+
+    #[test]
+    fn what_has_arrived_is_not_read_again_for_the_stores_first_checkpoint() {
+        let (here, there) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let task = TaskId::Keyed(3);
+        let mut origin = stores(here.path()).open(task).expect("opened");
+        origin.write(&mut std::iter::once(Change::Put(b"key", b"value"))).expect("written");
+        let mut snapshot = origin.snapshot().expect("linked");
+        let files = snapshot.files().expect("read");
+        let mut tables: Vec<_> = files.iter().filter(|file| file.name.ends_with(".sst")).cloned().collect();
+        assert_eq!(tables.len(), 1);
+
+        let intake = stores(there.path()).intake(task).expect("opened");
+        for file in &files {
+            bring(intake.as_ref(), snapshot.as_ref(), file);
+        }
+        drop(intake);
+        // Found by a second restore, after the first died.
+        let intake = stores(there.path()).intake(task).expect("opened");
+        assert!(files.iter().all(|file| intake.has(file).expect("read")));
+        let store = there.path().join("counts").join("task-3");
+        let arrived = store.with_file_name("task-3.restoring").join(&tables[0].name);
+        let modified = std::fs::metadata(&arrived).and_then(|data| data.modified()).expect("known");
+        let mut file = File::options().write(true).open(&arrived).expect("opened");
+        file.write_all(b"?").expect("written");
+        file.set_modified(modified).expect("set back");
+
+        let mut settled = intake.settle().expect("settled");
+        let mut after = settled.snapshot().expect("linked").files().expect("read");
+        after.retain(|file| file.name.ends_with(".sst"));
+        tables.sort();
+        assert_eq!(after, tables);
+    }
+}

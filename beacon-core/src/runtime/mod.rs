@@ -33,6 +33,7 @@ mod stats;
 mod stores;
 mod thread;
 mod trimming;
+mod upkeep;
 mod upstream;
 mod watch;
 

@@ -453,7 +453,7 @@ impl StreamThread {
         let tasks = self.slots.keys().filter(|id| matches!(id, TaskId::Keyed(_))).count() + self.standbys.len();
         let room = self.tables.divide(tasks);
         let keyed = self.slots.iter_mut().filter(|(id, _)| matches!(id, TaskId::Keyed(_)));
-        for task in keyed.map(|(_, slot)| &mut slot.task).chain(self.standbys.tasks()) {
+        for task in keyed.map(|(_, slot)| &mut slot.task).chain(self.standbys.tasks().map(|(_, task)| task)) {
             task.set_room(room);
         }
     }

@@ -111,8 +111,8 @@ impl Standbys {
         self.kept.len()
     }
 
-    pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
-        self.kept.values_mut().map(|kept| &mut kept.task)
+    pub(super) fn tasks(&mut self) -> impl Iterator<Item = (TaskId, &mut Task)> {
+        self.kept.iter_mut().map(|(id, kept)| (*id, &mut kept.task))
     }
 
     /// Copies that have seen the end of their changelog.

@@ -55,13 +55,13 @@ impl Stores {
     #[cfg(feature = "rocksdb")]
     fn open_directory(&self, path: &Path) -> Result<Box<dyn Store>, StateError> {
         std::fs::create_dir_all(path).map_err(|error| file_error(path, &error))?;
-        Ok(Box::new(RocksStore::open(path, self.memory.rocks())?))
+        Ok(Box::new(RocksStore::open_idle(path, self.memory.rocks(), None)?))
     }
 
     /// Opens what a restore has brought, with what it knows of the files.
     #[cfg(feature = "rocksdb")]
     pub(super) fn open_restored(&self, path: &Path, sums: FileSums) -> Result<Box<dyn Store>, StateError> {
-        Ok(Box::new(RocksStore::open_knowing(path, self.memory.rocks(), sums)?))
+        Ok(Box::new(RocksStore::open_idle(path, self.memory.rocks(), Some(sums))?))
     }
 
     #[cfg(not(feature = "rocksdb"))]

@@ -24,6 +24,7 @@ use super::standby::{Standbys, flush_at_end};
 use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
 use super::trimming::Trimming;
+use super::upkeep::Upkeep;
 use super::upstream::Upstream;
 use super::{AppConfig, Membership};
 use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
@@ -74,6 +75,7 @@ pub(super) struct StreamThread {
     pub(super) calls: Option<Calls>,
     pub(super) checkpointing: Option<Checkpointing>,
     pub(super) trimming: Trimming,
+    pub(super) upkeep: Upkeep,
     pub(super) dirty_since: Option<Duration>,
     pub(super) trailing_since: Option<Duration>,
     /// When the last commit began.
@@ -120,6 +122,7 @@ impl StreamThread {
             fences: Fences::default(),
             calls: None,
             trimming: Trimming::default(),
+            upkeep: Upkeep::default(),
             dirty_since: None,
             trailing_since: None,
             committed_at: None,
@@ -287,6 +290,7 @@ impl StreamThread {
         self.open_waiting(link)?;
         self.restore(link)?;
         self.follow_standbys();
+        self.begin_upkeep();
         self.divide_tables();
         self.look_upstream()?;
         self.fire_timers(link)?;

@@ -87,6 +87,8 @@ pub struct RocksStore {
     write_options: WriteOptions,
     /// Of its files, as far as checkpoints or a restore had to know them.
     sums: FileSums,
+    /// Whether it compacts.
+    has_upkeep: bool,
 }
 
 impl RocksStore {
@@ -97,11 +99,14 @@ impl RocksStore {
     /// [`StateError::Damaged`] when its files are not what was written, now or when it was read before;
     /// [`StateError::Store`] otherwise; all with the path.
     pub fn open(path: &Path, memory: &RocksMemory) -> Result<Self, StateError> {
-        Self::open_knowing(path, memory, FileSums::load(&beside(path, SUMS)))
+        let mut store = Self::open_idle(path, memory, None)?;
+        store.begin_upkeep()?;
+        Ok(store)
     }
 
-    /// As [`RocksStore::open`], for one whose files' checksums are known.
-    pub(crate) fn open_knowing(path: &Path, memory: &RocksMemory, sums: FileSums) -> Result<Self, StateError> {
+    /// Opens it as [`RocksStore::open`] does, to compact nothing before [`Store::begin_upkeep`]; with its files' checksums
+    /// where they are known.
+    pub(crate) fn open_idle(path: &Path, memory: &RocksMemory, sums: Option<FileSums>) -> Result<Self, StateError> {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&memory.cache);
         blocks.set_bloom_filter(10.0, false);
@@ -131,6 +136,7 @@ impl RocksStore {
         options.set_max_log_file_size(1 << 20);
         options.set_max_background_jobs(2);
         options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_disable_auto_compactions(true);
         remove_old_snapshots(path)?;
         if let Some(reason) = known_damage(path)? {
             return Err(StateError::Damaged(reason));
@@ -138,7 +144,8 @@ impl RocksStore {
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Self { db, path: path.to_owned(), write_options, sums })
+        let sums = sums.unwrap_or_else(|| FileSums::load(&beside(path, SUMS)));
+        Ok(Self { db, path: path.to_owned(), write_options, sums, has_upkeep: false })
     }
 
     fn error(&self, error: &rocksdb::Error) -> StateError {
@@ -270,6 +277,14 @@ impl Store for RocksStore {
         self.db.flush().map_err(|error| self.error(&error))
     }
 
+    fn begin_upkeep(&mut self) -> Result<(), StateError> {
+        if !self.has_upkeep {
+            self.db.set_options(&[("disable_auto_compactions", "false")]).map_err(|error| self.error(&error))?;
+            self.has_upkeep = true;
+        }
+        Ok(())
+    }
+
     fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
         // Without a write-ahead log the checkpoint holds what was flushed.
         self.flush()?;
@@ -356,3 +371,7 @@ impl Drop for RocksSnapshot {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rocks_tests.rs"]
+mod tests;

@@ -90,6 +90,16 @@ pub trait Store {
     /// Makes what was written so far survive a crash of the machine; without it, a prefix may.
     fn flush(&mut self) -> Result<(), StateError>;
 
+    /// From now on the store may use threads of its own for what makes later reads cheaper, as merging files. One that was
+    /// opened for a task waits for this, so that a process that starts has the processor for restoring and for its
+    /// first answers. Again: nothing happens.
+    ///
+    /// # Errors
+    /// The store's. It goes on as it is.
+    fn begin_upkeep(&mut self) -> Result<(), StateError> {
+        Ok(())
+    }
+
     /// Flushes, and holds on to the files of this moment. Takes milliseconds; what is written afterwards is not in it.
     ///
     /// # Errors

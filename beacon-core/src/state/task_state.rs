@@ -213,6 +213,11 @@ impl TaskState {
         self.store.flush()
     }
 
+    /// The store may do its upkeep from now on: see [`Store::begin_upkeep`].
+    pub fn begin_upkeep(&mut self) -> Result<(), StateError> {
+        self.store.begin_upkeep()
+    }
+
     /// Holds on to committed state as files; pending writes are not in it.
     pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {
         self.store_committed()?;

@@ -164,6 +164,14 @@ impl Task {
         self.step.state.set_room(bytes);
     }
 
+    /// Its store may do its upkeep from now on: see [`Store::begin_upkeep`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn begin_upkeep(&mut self) -> Result<(), StateError> {
+        self.step.state.begin_upkeep()
+    }
+
     /// Its store, with all that is committed.
     ///
     /// # Errors

@@ -1,0 +1,77 @@
+//! When the stores of a thread's tasks may begin to tidy up.
+//!
+//! Merging files takes a core for seconds after a restore, and the first answers of a process that starts would wait for
+//! it. So it begins when nothing has been restored for a moment; and at last when restoring takes so long that reads
+//! suffer.
+
+use std::time::Duration;
+
+use super::thread::StreamThread;
+
+/// Nothing has been restored for so long.
+const QUIET: Duration = Duration::from_secs(2);
+/// However long restoring takes.
+const LATEST: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    /// When tasks were last told to begin; at first, when the thread began.
+    told: Option<Duration>,
+    restored: Option<Duration>,
+}
+
+impl Upkeep {
+    /// Whether the tasks of now are to be told. `restoring`: whether a task of this thread is on its way.
+    fn is_due(&mut self, now: Duration, restoring: bool) -> bool {
+        let told = *self.told.get_or_insert(now);
+        if restoring {
+            self.restored = Some(now);
+        }
+        let quiet = now.saturating_sub(self.restored.unwrap_or(told).max(told));
+        let due = quiet >= QUIET || now.saturating_sub(told) >= LATEST;
+        if due {
+            self.told = Some(now);
+        }
+        due
+    }
+}
+
+impl StreamThread {
+    /// Tells the stores that may begin. A task opened since the last time is told the next.
+    pub(super) fn begin_upkeep(&mut self) {
+        let now = self.environment.now();
+        let restoring = !self.waiting.is_empty() || self.slots.values().any(|slot| slot.restore.is_some());
+        if !self.upkeep.is_due(now, restoring) {
+            return;
+        }
+        let owned = self.slots.iter_mut().map(|(id, slot)| (*id, &mut slot.task));
+        for (id, task) in owned.chain(self.standbys.tasks()) {
+            if let Err(error) = task.begin_upkeep() {
+                tracing::warn!(task = %id, %error, "a store cannot merge its files yet; trying again");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    #[test]
+    fn upkeep_waits_for_restores_but_not_for_ever() {
+        let mut upkeep = Upkeep::default();
+        let due: Vec<_> = (100..200).filter(|now| upkeep.is_due(seconds(*now), *now < 140)).collect();
+        assert_eq!(due[..3], [130, 141, 143], "{due:?}");
+    }
+
+    #[test]
+    fn a_thread_that_restores_nothing_begins_soon() {
+        let mut upkeep = Upkeep::default();
+        let due: Vec<_> = (100..106).filter(|now| upkeep.is_due(seconds(*now), false)).collect();
+        assert_eq!(due, [102, 104]);
+    }
+}
