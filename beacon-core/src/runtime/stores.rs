@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::intake::DirectoryIntake;
 use super::{AppConfig, StateLocation, TableMemory};
+use crate::state::{FileSums, Intake, MemoryIntake, MemoryStore, StateError, Store};
 #[cfg(feature = "rocksdb")]
 use crate::state::{file_error, rocks::RocksStore};
-use crate::state::{FileSums, Intake, MemoryIntake, MemoryStore, StateError, Store};
 use crate::task::TaskId;
 
 /// Opens and removes the stores of tasks for a stream thread.

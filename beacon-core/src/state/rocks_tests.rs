@@ -71,9 +71,8 @@ fn tables_are_not_read_again_for_the_first_checkpoint_after_a_restart() {
         file.set_modified(modified).expect("set back");
     }
     let after = idle(&path).snapshot().expect("linked").files().expect("read");
-    let of_tables = |files: &[StoreFile]| -> Vec<_> {
-        files.iter().filter(|file| file.name.ends_with(".sst")).cloned().collect()
-    };
+    let of_tables =
+        |files: &[StoreFile]| -> Vec<_> { files.iter().filter(|file| file.name.ends_with(".sst")).cloned().collect() };
     assert_eq!(of_tables(&after), of_tables(&before));
     assert_eq!(of_tables(&after).len(), FLUSHES as usize);
 }

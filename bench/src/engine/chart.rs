@@ -39,7 +39,8 @@ pub fn charts(sections: &[Section]) -> Vec<(String, String)> {
 
 fn groups(workload: Workload, rows: &Rows) -> Vec<Group> {
     let group = |title: &str, column: &str, only: &[(&str, &str)]| {
-        let bars = workload.systems().iter().filter_map(|system| Some(Bar::of(*system, rows.median(*system, column, only)?)));
+        let bars =
+            workload.systems().iter().filter_map(|system| Some(Bar::of(*system, rows.median(*system, column, only)?)));
         Group { title: title.to_owned(), bars: bars.collect() }
     };
     let groups: Vec<_> = match workload {
@@ -72,9 +73,11 @@ fn groups(workload: Workload, rows: &Rows) -> Vec<Group> {
                 })
             })
             .collect(),
-        Workload::Embedded => [("p50, ms", "p50_ms"), ("p99, ms", "p99_ms"), ("CPU of the process, % of a core", "cpu_%")]
-            .map(|(title, column)| by_pace(rows, title, column))
-            .into(),
+        Workload::Embedded => {
+            [("p50, ms", "p50_ms"), ("p99, ms", "p99_ms"), ("CPU of the process, % of a core", "cpu_%")]
+                .map(|(title, column)| by_pace(rows, title, column))
+                .into()
+        }
         Workload::State => measures::of(workload, rows).iter().filter_map(beside_yardstick).collect(),
     };
     groups.into_iter().filter(|group| !group.bars.is_empty()).collect()
@@ -162,7 +165,8 @@ mod tests {
 
     #[test]
     fn state_is_drawn_beside_its_yardstick_and_paces_beside_each_other() {
-        let state = "what\tours\tyardstick\tunit\ttimes\twanted\nget and put\t5\t10\tns\t0.5\t<= 1.3\nalone\t3\t\tns\t\t\n";
+        let state =
+            "what\tours\tyardstick\tunit\ttimes\twanted\nget and put\t5\t10\tns\t0.5\t<= 1.3\nalone\t3\t\tns\t\t\n";
         let drawn = groups(Workload::State, &Rows::parse(state).expect("well formed"));
         let bars: Vec<_> = drawn.iter().flat_map(|group| &group.bars).map(|bar| (bar.value, bar.is_ours)).collect();
         assert_eq!((drawn.len(), bars), (1, vec![(10.0, false), (5.0, true)]));

@@ -244,6 +244,9 @@ mod tests {
         assert!(measures[0].ratio.is_some_and(|ratio| (ratio - 12.0).abs() < 1e-9), "{:?}", measures[0].ratio);
         assert!(measures[0].aim.is_some());
         let small = restore(&Rows::parse(&text.replace("5000000", "500000")).expect("well formed"));
-        assert_eq!((small[0].what.as_str(), &small[0].aim), ("0.5 M keys: disk empty, answers from all partitions", &None));
+        assert_eq!(
+            (small[0].what.as_str(), &small[0].aim),
+            ("0.5 M keys: disk empty, answers from all partitions", &None)
+        );
     }
 }

@@ -184,6 +184,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until each thread of both workers is a member of their group.
+    pub fn wait_until_all_are_members(&self, log: &dyn Log, group: &str) -> Result<()> {
+        let threads = WORKERS.into_iter().flat_map(|who| (0..worker::threads(who)).map(move |thread| (who, thread)));
+        let wanted: Vec<_> =
+            threads.map(|(who, thread)| format!("{group}-{}-{thread}", worker::instance(who))).collect();
+        try_until("every thread to be a member", WORKS_WITHIN, || {
+            let members = log.members(group).map_err(|error| error.to_string())?;
+            if wanted.iter().all(|thread| members.contains(thread)) { Ok(()) } else { Err(format!("{members:?} are")) }
+        })
+        .map_err(|message| {
+            let tails: Vec<_> = self.running.values().map(Process::tail).collect();
+            anyhow::anyhow!("{message}\n{}", tails.join("\n"))
+        })
+    }
+
     /// Takes both workers' disks from them, so that all there is comes back from where it was kept; how many tasks workers
     /// restored from checkpoints, before and now.
     pub fn begin_anew(&mut self) -> Result<usize> {

@@ -39,18 +39,30 @@ const STANDBYS: &str = "CHAOS_STANDBYS";
 /// How to start a worker. Worker B has two threads: what moves between threads of one process moves, too.
 pub fn launch(bootstrap: &str, storage: &str, job: &Job, who: Worker, state: &Path, logs: &Path) -> Result<Launch> {
     let program = env::current_exe().context("this test program")?;
-    let (name, threads) = match who {
-        Worker::A => ("a", "1"),
-        Worker::B => ("b", "2"),
-    };
-    Ok(Launch::new(format!("worker-{name}"), program, logs)
+    Ok(Launch::new(format!("worker-{}", instance(who)), program, logs)
         .args(["--exact", "worker::works_until_told", "--ignored", "--nocapture"])
         .env(BOOTSTRAP, bootstrap)
         .env(STORAGE, storage)
         .env(PREFIX, &job.prefix)
-        .env(INSTANCE, name)
+        .env(INSTANCE, instance(who))
         .env(STATE, state)
-        .env(THREADS, threads))
+        .env(THREADS, threads(who).to_string()))
+}
+
+/// What its sessions are named after.
+pub fn instance(who: Worker) -> &'static str {
+    match who {
+        Worker::A => "a",
+        Worker::B => "b",
+    }
+}
+
+/// How many stream threads it has.
+pub fn threads(who: Worker) -> u32 {
+    match who {
+        Worker::A => 1,
+        Worker::B => 2,
+    }
 }
 
 /// The same worker, set like this.
