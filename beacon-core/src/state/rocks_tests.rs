@@ -27,6 +27,7 @@ fn fill(store: &mut RocksStore) {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a real store takes real time")]
 fn wait_until_merged(path: &Path) {
     let begun = Instant::now();
     while tables(path).len() >= FLUSHES as usize {
