@@ -191,7 +191,8 @@ impl Stage {
             threads.map(|(who, thread)| format!("{group}-{}-{thread}", worker::instance(who))).collect();
         try_until("every thread to be a member", WORKS_WITHIN, || {
             let members = log.members(group).map_err(|error| error.to_string())?;
-            if wanted.iter().all(|thread| members.contains(thread)) { Ok(()) } else { Err(format!("{members:?} are")) }
+            let is_there = |thread: &String| members.iter().any(|member| member.ends_with(thread.as_str()));
+            if wanted.iter().all(is_there) { Ok(()) } else { Err(format!("{members:?} are")) }
         })
         .map_err(|message| {
             let tails: Vec<_> = self.running.values().map(Process::tail).collect();

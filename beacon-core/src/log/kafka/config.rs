@@ -151,8 +151,9 @@ impl KafkaConfig {
     }
 
     /// A member of a group; the caller adds the group and its protocol.
-    pub(super) fn member(&self) -> ClientConfig {
-        let mut config = self.reading("session", "read_committed");
+    pub(super) fn member(&self, session: &SessionConfig) -> ClientConfig {
+        // Whoever lists the group sees which process and thread it is.
+        let mut config = self.reading(&session.transactional_id, "read_committed");
         if let Some(interval) = self.extra.get(MAX_POLL_INTERVAL) {
             config.set(MAX_POLL_INTERVAL, interval);
         }
@@ -356,9 +357,10 @@ mod tests {
             ("auto.offset.reset", "error"),
             ("enable.auto.commit", "false"),
         ];
-        holds(&config.member(), &reading);
+        let member = SessionConfig::new("group", "member", Vec::new());
+        holds(&config.member(&member), &reading);
         holds(&config.reading("test", "read_uncommitted"), &reading);
-        holds(&config.member(), &[("isolation.level", "read_committed")]);
+        holds(&config.member(&member), &[("isolation.level", "read_committed")]);
 
         let mut session = SessionConfig::new("group", "id-1", vec!["topic".to_owned()]);
         session.transaction_timeout = Duration::from_millis(12_345);

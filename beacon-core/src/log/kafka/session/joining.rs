@@ -70,7 +70,7 @@ fn heartbeat_interval(session_timeout: Duration) -> Duration {
 
 /// A consumer on its way into the group.
 pub(super) fn join(cluster: &Cluster, config: &SessionConfig, protocol: Protocol) -> Result<Arc<Client>, LogError> {
-    let mut consumer = cluster.config().member();
+    let mut consumer = cluster.config().member(config);
     consumer.set("group.id", &config.group);
     if let Some(instance) = &config.instance_id {
         consumer.set("group.instance.id", instance);
