@@ -125,6 +125,19 @@ async fn address_that_is_refused_for_now_keeps_the_mail_for_all() {
 }
 
 #[tokio::test]
+async fn address_that_is_refused_for_want_of_a_login_keeps_the_mail_for_all() {
+    let refusal = "530 5.7.0 log in before you relay";
+    let mut server = Server::smtp(&json!({ "rcpt_replies": { "second@example.org": refusal } }));
+    let detail =
+        "sending the mail: SMTP 530, check the receiver's auth settings: 5.7.0 log in before you relay".to_owned();
+    assert_eq!(send(email(server.port)).await, Attempt::Retry { detail, after: None });
+    // As above.
+    let only = Email { to: "third@example.org".to_owned(), ..email(server.port) };
+    assert_eq!(send(only).await, accepted());
+    assert_eq!(server.next()["recipients"], json!(["third@example.org"]));
+}
+
+#[tokio::test]
 async fn refused_connection_is_tried_again() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

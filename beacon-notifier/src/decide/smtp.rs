@@ -18,6 +18,13 @@ pub enum Failure {
     Mismatch,
 }
 
+impl Failure {
+    /// Whether it makes a mail a dead letter, by [`judge`]: the same mail would always be answered so.
+    pub fn is_final(self) -> bool {
+        matches!(judge(self, "", ""), Attempt::Dead { .. })
+    }
+}
+
 /// The detail of a mail that was taken, with what the server said to it: often the id under which it is queued.
 pub fn accepted(said: &str) -> String {
     format!("SMTP {}", excerpt(said))

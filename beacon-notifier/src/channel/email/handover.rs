@@ -33,8 +33,13 @@ pub async fn hand_over(
     for address in envelope.to() {
         match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
             Ok(_) => {}
-            Err(error) if error.is_permanent() => refused.push((address, failed(step, &error))),
-            Err(error) => return Err(failed(step, &error)),
+            Err(error) => {
+                let error = failed(step, &error);
+                if !error.failure.is_final() {
+                    return Err(error);
+                }
+                refused.push((address, error));
+            }
         }
     }
     if refused.len() == envelope.to().len()
