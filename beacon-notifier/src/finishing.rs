@@ -25,8 +25,9 @@ pub struct Attempts(Mutex<Book>);
 #[derive(Debug, Default)]
 struct Book {
     closing: bool,
-    /// By notification and number; since when it is answered, if it is.
-    open: BTreeMap<(String, u32), Option<Instant>>,
+    /// By notification and number: since when it is answered, if it is, of each attempt. There are several when a task went
+    /// away and came back, as its open calls are made again.
+    open: BTreeMap<(String, u32), Vec<Option<Instant>>>,
 }
 
 impl Attempts {
@@ -34,7 +35,7 @@ impl Attempts {
     pub fn begin(&self, id: &str, number: u32) -> bool {
         let mut book = self.book();
         if !book.closing {
-            book.open.insert((id.to_owned(), number), None);
+            book.open.entry((id.to_owned(), number)).or_default().push(None);
         }
         !book.closing
     }
@@ -44,15 +45,28 @@ impl Attempts {
         let mut book = self.book();
         let now = Instant::now();
         // Of tasks that went away meanwhile nobody hears here.
-        book.open.retain(|_, answered| answered.is_none_or(|at| now.duration_since(at) < HEARING));
-        if let Some(answered) = book.open.get_mut(&(id.to_owned(), number)) {
+        book.open.retain(|_, attempts| {
+            attempts.retain(|answered| is_open(*answered, now));
+            !attempts.is_empty()
+        });
+        let attempts = book.open.get_mut(&(id.to_owned(), number));
+        if let Some(answered) = attempts.and_then(|attempts| attempts.iter_mut().find(|answered| answered.is_none())) {
             *answered = Some(now);
         }
     }
 
-    /// The journal has heard of the answer.
+    /// The journal has heard of an answer.
     pub fn heard(&self, id: &str, number: u32) {
-        self.book().open.remove(&(id.to_owned(), number));
+        let mut book = self.book();
+        let key = (id.to_owned(), number);
+        let Some(attempts) = book.open.get_mut(&key) else { return };
+        // Of several, which are alike, one that has an answer.
+        if let Some(answered) = attempts.iter().position(Option::is_some) {
+            attempts.swap_remove(answered);
+        }
+        if attempts.is_empty() {
+            book.open.remove(&key);
+        }
     }
 
     /// True once a stop is asked for, also by a sender that is gone, and what is under way is finished or has taken longer
@@ -93,13 +107,17 @@ impl Attempts {
 
     fn under_way(&self) -> usize {
         let now = Instant::now();
-        let is_open = |answered: &&Option<Instant>| answered.is_none_or(|at| now.duration_since(at) < HEARING);
-        self.book().open.values().filter(is_open).count()
+        self.book().open.values().flatten().filter(|answered| is_open(**answered, now)).count()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a stop waits for an attempt that is answered since then, or not yet.
+fn is_open(answered: Option<Instant>, now: Instant) -> bool {
+    answered.is_none_or(|at| now.duration_since(at) < HEARING)
 }
 
 #[cfg(test)]
@@ -114,6 +132,7 @@ mod tests {
         let mut finished = Arc::clone(&attempts).finished_after(asked);
         stop.send_replace(true);
         while attempts.begin("c", 1) {
+            attempts.answered("c", 1);
             attempts.heard("c", 1);
             tokio::task::yield_now().await;
         }
@@ -123,5 +142,22 @@ mod tests {
         assert_eq!((attempts.under_way(), *finished.borrow()), (1, false), "its answer is not in the journal yet");
         attempts.heard("b", 3);
         finished.wait_for(|finished| *finished).await.unwrap();
+    }
+
+    /// As when its task went away and came back meanwhile: the open call is made again.
+    #[test]
+    fn a_stop_waits_for_each_of_several_attempts_under_one_key() {
+        let attempts = Attempts::default();
+        assert!(attempts.begin("a", 1) && attempts.begin("a", 1));
+        assert_eq!(attempts.under_way(), 2);
+        attempts.answered("a", 1);
+        attempts.heard("a", 1);
+        assert_eq!(attempts.under_way(), 1, "the second has no answer yet");
+        // Such as that of a record that is read once more.
+        attempts.heard("a", 1);
+        assert_eq!(attempts.under_way(), 1, "nor was one heard");
+        attempts.answered("a", 1);
+        attempts.heard("a", 1);
+        assert_eq!(attempts.under_way(), 0);
     }
 }
