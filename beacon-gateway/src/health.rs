@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use beacon_core::metrics::Dialect;
 
 use crate::app::App;
+use crate::error::ApiError;
 use crate::reload::{ReloadError, Reloader};
 use crate::{alerts, silences, time};
 
@@ -16,10 +17,13 @@ pub async fn healthy() -> &'static str {
     "OK"
 }
 
-/// 200 once appends are possible; until then 503 with the reason, at once.
+/// 200 once appends are possible and the plan in force is known, which may be another than that of the file; until then 503 with
+/// the reason, at once.
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.link.writer(std::time::Duration::ZERO).await {
-        Ok(_) => "OK".into_response(),
+        Ok(_) if app.plan.is_known() => "OK".into_response(),
+        Ok(_) => ApiError::unavailable("the plan in force is not known yet: the topic of plans is being read")
+            .into_response(),
         Err(error) => error.into_response(),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::log::Record;
+use beacon_core::view::WaitError;
 use beacon_proto::v1;
 use prost::Message;
 use tokio::sync::watch;
@@ -59,9 +60,14 @@ fn decide(newest: Option<&v1::Plan>, own: &OwnPlan, asked: Asked, now_ms: i64) -
         }
         let is_old = own.written_ms.is_none_or(|written_ms| written_ms <= newest.published_at_ms);
         if asked == Asked::ByStart && is_old && newest.replaced.iter().any(|replaced| replaced == version) {
+            // Two clocks: of the gateway that published, and of whatever wrote the file.
+            let written = match own.written_ms {
+                Some(written_ms) => format!("written at {}", ApiTime(written_ms)),
+                None => "written at a time that is not known".to_owned(),
+            };
             return Decision::Replaced(format!(
                 "the plan of {} (version {version}) was replaced by version {}, published at {}, and its file was not written \
-                 since: give this process the current file; or, to go back to this one on purpose, touch it and reload",
+                 since ({written}): give this process the current file; or, to go back to this one on purpose, touch it and reload",
                 own.plan.name(),
                 newest.version,
                 ApiTime(newest.published_at_ms)
@@ -86,7 +92,13 @@ fn decide(newest: Option<&v1::Plan>, own: &OwnPlan, asked: Asked, now_ms: i64) -
 /// See [`Unpublished`].
 pub async fn publish(app: &App, own: &OwnPlan, asked: Asked) -> Result<(), Unpublished> {
     let pictures = app.link.pictures(app.config.read_wait).await.map_err(Unpublished::Later)?;
-    let all_read = tokio::time::timeout(app.config.append_timeout, pictures.plans.caught_up()).await;
+    let all_read = async {
+        pictures.plans.caught_up().await?;
+        // So that what is published below is in force here, too, once it is seen.
+        app.plan.known().await;
+        Ok::<_, WaitError>(())
+    };
+    let all_read = tokio::time::timeout(app.config.append_timeout, all_read).await;
     all_read
         .map_err(|_| Unpublished::Later(ApiError::unavailable("the topic of plans is not read to its end yet")))?
         .map_err(|error| Unpublished::Later(ApiError::unavailable(error.to_string())))?;
@@ -172,6 +184,10 @@ mod tests {
                     why.contains("alertmanager.yml") && why.contains(new.plan.version()) && why.contains("touch"),
                     "{why}"
                 );
+                // Clocks of two machines are compared: who is refused can see which one is wrong.
+                for time in ["published at 1970-01-01T00:00:00.030Z", "written at 1970-01-01T00:00:00.010Z"] {
+                    assert!(why.contains(time), "{time}: {why}");
+                }
             }
             other => panic!("{other:?}"),
         }

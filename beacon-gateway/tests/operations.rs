@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use beacon_core::log::LogErrorKind;
+use beacon_core::log::{Log, LogErrorKind, Record};
 use beacon_gateway::PlanSource;
-use beacon_proto::topics;
+use beacon_proto::topics::{self, Topics};
 use beacon_proto::v1::Plan;
 use prost::Message;
 use rig::troubled::Troubled;
@@ -192,6 +192,14 @@ fn set_written(file: &Path, at: SystemTime) {
     opened.set_modified(at).expect("it is ours");
 }
 
+/// Settings of a gateway with `text` as its file, which was written long ago.
+fn config_with_file(file: &Path, text: &str) -> beacon_gateway::GatewayConfig {
+    write_old(file, text);
+    let mut config = config();
+    config.plan = PlanSource::File(file.to_owned());
+    config
+}
+
 async fn has_receivers(rig: &Rig, count: usize) {
     rig::eventually("the plan is in force here", || async {
         rig.get_json("/api/v2/receivers").await.as_array().map(Vec::len) == Some(count)
@@ -210,12 +218,7 @@ async fn a_member_with_an_old_file_does_not_take_the_plan_of_all_back() {
     let temp = TempLog::new();
     let directory = tempfile::tempdir().expect("a directory");
     let files = ["new.yml", "old.yml"].map(|name| directory.path().join(name));
-    files.iter().for_each(|file| write_old(file, PLAN));
-    let configs = files.each_ref().map(|file| {
-        let mut config = config();
-        config.plan = PlanSource::File(file.clone());
-        config
-    });
+    let configs = files.each_ref().map(|file| config_with_file(file, PLAN));
     let one = Rig::start(configs[0].clone(), temp.log.clone()).await;
     one.ready().await;
     // Two that start at once may both publish the same.
@@ -266,4 +269,45 @@ async fn where_there_is_one_gateway_its_file_counts_at_each_start() {
         has_receivers(&rig, if count == 2 { 4 } else { 3 }).await;
         rig.stop().await.expect("a clean stop");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_an_old_file_is_not_ready_before_it_knows_the_plan_in_force() {
+    let temp = TempLog::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = ["new.yml", "old.yml"].map(|name| directory.path().join(name));
+    let one = Rig::start(config_with_file(&files[0], PLAN), temp.log.clone()).await;
+    published_are(&temp, 1).await;
+    std::fs::write(&files[0], format!("{PLAN}- name: one-more\n")).expect("written");
+    assert_eq!(one.post("/-/reload", "").await, (200, String::new()));
+
+    let troubled = Troubled::new(temp.log.clone());
+    troubled.hold_readers(true);
+    let other = Rig::start(config_with_file(&files[1], PLAN), troubled.clone()).await;
+    // Waits for appends, which are possible.
+    assert_eq!(other.post("/api/v2/alerts", r#"[{"labels":{"a":"1"}}]"#).await.0, 200);
+    let (status, why) = other.get("/-/ready").await;
+    assert_eq!((status, why.contains("plan")), (503, true), "{why}");
+    troubled.hold_readers(false);
+    other.ready().await;
+    assert_eq!(other.get_json("/api/v2/receivers").await.as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_plan_that_cannot_be_read_shows_and_the_last_one_stays() {
+    let temp = TempLog::new();
+    let rig = Rig::start(config(), temp.log.clone()).await;
+    rig.ready().await;
+    published_are(&temp, 1).await;
+    rig::eventually("its own plan is in force", || async {
+        metric(&rig, "beacon_gateway_plan_in_force ").await == "1"
+    })
+    .await;
+    // As a gateway of a later version may publish one.
+    let later = Plan { alertmanager_yaml: "from: the future\n".to_owned(), ..published(&temp)[0].clone() };
+    let later = Plan { version: "0123456789abcdef".to_owned(), ..later };
+    let record = Record::new(Topics::default().name(topics::PLANS), "alertmanager.yml", later.encode_to_vec());
+    temp.log.appender().expect("an appender").append_blocking(vec![record]).expect("written");
+    rig::eventually("it to say so", || async { metric(&rig, "beacon_gateway_plan_in_force ").await == "0" }).await;
+    has_receivers(&rig, 3).await;
 }

@@ -14,6 +14,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often the views are looked after.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while plans are read, which is what readiness waits for.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Tells a blocking thread to give up.
 #[derive(Debug, Default)]
@@ -64,8 +66,15 @@ pub fn bring_up(
             return Ok(());
         };
         link.set_pictures(pictures);
-        while link.pictures_now().is_some_and(|pictures| pictures.ended().is_none()) {
-            if stop.rest(LOOK) {
+        let mut plans_are_read = false;
+        while let Some(pictures) = link.pictures_now().filter(|pictures| pictures.ended().is_none()) {
+            if !plans_are_read && pictures.plans.is_caught_up() {
+                plan.all_read();
+                plans_are_read = true;
+            }
+            // Whoever closes the link lets go of the last one.
+            drop(pictures);
+            if stop.rest(if plans_are_read { LOOK } else { SOON }) {
                 return Ok(());
             }
         }

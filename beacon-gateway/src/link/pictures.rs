@@ -53,7 +53,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Starts all of them; returns before they have read what is there. `plan` is told of each plan that is read.
+    /// Starts all of them; returns before they have read what is there. `plan` is told of each plan that is read, and has to be
+    /// told when all are.
     ///
     /// # Errors
     /// Those of the log.
@@ -68,12 +69,13 @@ impl Pictures {
                 }
             }
         })?;
+        plan.begin_reading();
         let plans = View::start_observed(log, &names.plans, {
             let plan = Arc::clone(plan);
             move |change: &beacon_core::view::Change<String, Plan>| {
                 // A plan that was removed stays in force, as it does at the workers.
                 if let (PLAN_ID, Some(published)) = (change.key.as_str(), &change.new) {
-                    plan.follow(published);
+                    plan.heard(published);
                 }
             }
         })?;

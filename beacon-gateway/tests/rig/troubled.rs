@@ -16,12 +16,19 @@ pub struct Troubled {
     away: AtomicBool,
     refusal: Arc<Mutex<Option<LogErrorKind>>>,
     readers_break: Arc<AtomicUsize>,
+    readers_wait: Arc<AtomicBool>,
 }
 
 impl Troubled {
     /// No trouble yet.
     pub fn new(inner: Arc<EmbeddedLog>) -> Arc<Self> {
-        Arc::new(Self { inner, away: AtomicBool::new(false), refusal: Arc::default(), readers_break: Arc::default() })
+        Arc::new(Self {
+            inner,
+            away: AtomicBool::new(false),
+            refusal: Arc::default(),
+            readers_break: Arc::default(),
+            readers_wait: Arc::default(),
+        })
     }
 
     /// From now on administration fails as if the broker were away, or works again.
@@ -32,6 +39,11 @@ impl Troubled {
     /// Makes every reader there is fail for good at its next poll; readers made later work.
     pub fn break_readers(&self) {
         self.readers_break.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on readers are given nothing, or go on.
+    pub fn hold_readers(&self, hold: bool) {
+        self.readers_wait.store(hold, Ordering::SeqCst);
     }
 
     /// From now on appends fail with this kind, or work again.
@@ -83,7 +95,8 @@ impl Log for Troubled {
         self.check()?;
         let breaks = Arc::clone(&self.readers_break);
         let made_at = breaks.load(Ordering::SeqCst);
-        Ok(Box::new(Breaking { inner: self.inner.reader(isolation)?, breaks, made_at }))
+        let waits = Arc::clone(&self.readers_wait);
+        Ok(Box::new(Breaking { inner: self.inner.reader(isolation)?, breaks, made_at, waits }))
     }
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
         self.check()?;
@@ -95,6 +108,7 @@ struct Breaking {
     inner: Box<dyn Reader>,
     breaks: Arc<AtomicUsize>,
     made_at: usize,
+    waits: Arc<AtomicBool>,
 }
 
 impl Reader for Breaking {
@@ -103,6 +117,10 @@ impl Reader for Breaking {
     }
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
         match self.breaks.load(Ordering::SeqCst) == self.made_at {
+            true if self.waits.load(Ordering::SeqCst) => {
+                std::thread::sleep(Duration::from_millis(2));
+                Ok(Event::Idle)
+            }
             true => self.inner.poll(timeout),
             false => Err(LogError::new(LogErrorKind::Fatal, "the reader is broken")),
         }
