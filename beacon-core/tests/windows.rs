@@ -100,7 +100,7 @@ impl Job {
             source = source.with_idleness(idle_after);
         }
         let keyed: KeyedStream<String, u64> = if self.rekeyed {
-            source.key_by("by key", |number| key_of(*number))
+            source.key_by("by-key", |number| key_of(*number))
         } else {
             source.keyed("by key", |number| key_of(*number))
         };
@@ -351,7 +351,7 @@ fn windows_of_windows_count_each_result_once() {
         .source("in", &records())
         .with_event_time(ms(20))
         .with_idleness(Duration::from_secs(5))
-        .key_by("by key", |number| key_of(*number))
+        .key_by("by-key", |number| key_of(*number))
         .window("short", Windows::tumbling(ms(100)), Collect);
     seconds
         .to_stream()

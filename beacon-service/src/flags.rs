@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use beacon_core::log::Log;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
+use beacon_core::log::{Log, check_topic_name};
 use beacon_core::runtime::{AppConfig, Membership, StateLocation};
-use beacon_proto::topics::Topics;
+use beacon_proto::topics::{self, Topics};
 
 use crate::checkpoints::CheckpointFlags;
 use crate::logging::LoggingFlags;
@@ -56,6 +56,7 @@ pub struct TopicFlags {
         value_name = "PREFIX",
         env = "BEACON_TOPIC_PREFIX",
         default_value = "beacon.",
+        value_parser = prefix,
         global = true
     )]
     pub prefix: String,
@@ -228,6 +229,12 @@ impl KafkaFlags {
         config.extra.extend(self.config.iter().cloned());
         Ok(config)
     }
+}
+
+/// What topics can be called that begin with it.
+fn prefix(text: &str) -> Result<String, String> {
+    let example = Topics::new(text).name(topics::DEAD_LETTERS);
+    check_topic_name(&example).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {

@@ -26,6 +26,7 @@ mod batch;
 mod config;
 mod error;
 mod record;
+pub(crate) mod topic_name;
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -43,6 +44,7 @@ pub use batch::{OwnedBatch, RecordBatch};
 pub use config::{CleanupPolicy, SessionConfig, StartFrom, TopicDescription, TopicSpec};
 pub use error::{CommitError, LogError, LogErrorKind};
 pub use record::{Header, Offset, Position, Record, RecordRef, SendRecord, TopicPartition};
+pub use topic_name::check_topic_name;
 
 use std::time::Duration;
 
@@ -85,7 +87,8 @@ pub trait Log: Send + Sync + 'static {
     /// Makes the topics that do not exist yet; returns when they can be written.
     ///
     /// A topic that exists with another partition count is an error of kind [`LogErrorKind::Mismatch`] that names it;
-    /// other settings of existing topics are left alone.
+    /// other settings of existing topics are left alone. With a name that no topic can have ([`check_topic_name`]) nothing is
+    /// made, and the error is of kind [`LogErrorKind::Configuration`], as it is wherever such a topic is read or written.
     fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError>;
 
     /// All topics, in the order of their names; internal topics of the log itself are left out.

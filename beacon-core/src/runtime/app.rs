@@ -212,7 +212,9 @@ fn supervise(
 ) -> Result<(), AppError> {
     let application = topology.application();
     let environment: Arc<dyn Environment> = Arc::new(RealTime::new());
-    if !prepare_patiently(log.as_ref(), topology, config, shared, environment.as_ref())? {
+    // Told here, too: who started it may look at nothing but its outputs, and would wait for them without a word.
+    let prepared = prepare_patiently(log.as_ref(), topology, config, shared, environment.as_ref());
+    if !prepared.inspect_err(|error| tracing::error!(%error, "application did not start"))? {
         return Ok(());
     }
     let stores = Stores::new(application, config);

@@ -9,8 +9,8 @@ use super::assembly::{Assembly, NodeId};
 use super::call::{CallSite, RawCaller, Replies};
 use super::describe::{Drawing, Shape};
 use super::source::{Changed, ChangedSource, SourceSpec, Topic, ValueSource};
-use super::stages;
 use super::stream::Stream;
+use super::{names, stages};
 use crate::codec::Codec;
 use crate::operator::{Announced, TimeFrom};
 use crate::state::StoreSpec;
@@ -72,7 +72,8 @@ impl Plan {
     }
 
     pub(super) fn internal_topic(&mut self, name: &str, purpose: &str) -> Arc<str> {
-        let topic: Arc<str> = format!("{}-{name}-{purpose}", self.application).into();
+        self.mistakes.extend(names::internal_mistake(&self.application, name, purpose));
+        let topic: Arc<str> = names::internal(&self.application, name, purpose).into();
         self.internal.push(InternalTopic { name: Arc::clone(&topic) });
         topic
     }
@@ -110,7 +111,8 @@ pub struct TopologyBuilder {
 }
 
 impl TopologyBuilder {
-    /// A topology of the application with this name, which is the identity of its state and its consumer group.
+    /// A topology of the application with this name, which is the identity of its state and its consumer group: 1 to 232 of
+    /// the characters that topics' names have.
     pub fn new(application: impl Into<String>) -> Self {
         Self {
             plan: Rc::new(RefCell::new(Plan {
@@ -185,10 +187,12 @@ impl TopologyBuilder {
     /// Checks everything and fixes the topology.
     ///
     /// # Errors
-    /// All mistakes at once: names used twice, topics read twice, names whose identities collide.
+    /// All mistakes at once: names used twice, topics read twice, names whose identities collide, names that no topic can
+    /// have ([`check_topic_name`](crate::log::check_topic_name)).
     pub fn build(self) -> Result<Topology, BuildErrors> {
         let plan = self.plan.borrow();
         let mut mistakes = plan.mistakes.clone();
+        mistakes.extend(names::mistakes(&plan));
         let mut seen = BTreeSet::new();
         for node in &plan.nodes {
             if node.name.is_empty() {

@@ -14,6 +14,7 @@ mod describe;
 mod fold;
 mod join;
 mod keyed;
+mod names;
 mod source;
 mod stages;
 mod stream;

@@ -128,7 +128,7 @@ impl<T: Clone + 'static> Stream<T> {
 
     /// The values by a key, through an internal topic, so that all values of a key meet in one task.
     ///
-    /// Order: values of one key that come from one task keep their order.
+    /// Order: values of one key that come from one task keep their order. The name is part of the topic's.
     pub fn key_by<K>(&self, name: &str, key: impl Fn(&T) -> K + Clone + Send + Sync + 'static) -> KeyedStream<K, T>
     where
         K: Codec + Clone + 'static,
@@ -169,7 +169,8 @@ impl<T: Clone + 'static> Stream<T> {
         KeyedStream { stream }
     }
 
-    /// The values in every task: each is written to all partitions of an internal topic in one commit.
+    /// The values in every task: each is written to all partitions of an internal topic in one commit. The name is part of
+    /// the topic's.
     pub fn broadcast(&self, name: &str) -> BroadcastStream<T>
     where
         T: Codec,

@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
-use crate::log::{Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition};
+use crate::log::{Isolation, Log, LogError, LogErrorKind, Offset, Reader, TopicPartition, topic_name};
 
 pub use progress::{Progress, Reached, WaitError};
 pub use table::{Answer, Change, Table};
@@ -76,10 +76,9 @@ where
         observer: impl FnMut(&Change<K, V>) + Send + 'static,
     ) -> Result<Self, LogError> {
         let description = log.describe_topic(topic)?.ok_or_else(|| {
-            LogError::new(
-                LogErrorKind::UnknownTopic,
-                format!("there is no topic {topic} in {}: create it, or check the topic prefix", log.describe()),
-            )
+            topic_name::missing(topic, || {
+                format!("there is no topic {topic} in {}: create it, or check the topic prefix", log.describe())
+            })
         })?;
         let topic: Arc<str> = topic.into();
         let (mut starts, mut ends) = (Vec::new(), Vec::new());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::log::{
-    CleanupPolicy, Event, Isolation, LogErrorKind, OffsetRange, Record, TopicDescription, TopicPartition, TopicSpec,
+    CleanupPolicy, Event, Isolation, LogError, LogErrorKind, OffsetRange, Record, TopicDescription, TopicPartition,
+    TopicSpec,
 };
 
 use super::{Subject, numbers, texts};
@@ -61,6 +62,30 @@ pub fn unknown_topics_are_named_in_errors(subject: &Subject) {
     let beyond = TopicPartition::new(Arc::clone(&known), 2);
     let error = subject.log.offsets(&beyond, Isolation::Committed).expect_err("there are partitions 0 and 1");
     assert_eq!(error.kind(), LogErrorKind::UnknownTopic, "{error}");
+}
+
+pub fn names_that_no_topic_can_have_are_refused_with_what_is_allowed(subject: &Subject) {
+    let refused = |name: &str, error: LogError| {
+        assert_eq!(error.kind(), LogErrorKind::Configuration, "{name:?}: {error}");
+        let message = error.to_string();
+        assert!(message.contains(&format!("{name:?}")) && message.contains("a-z, A-Z, 0-9"), "{name:?}: {error}");
+    };
+    let beside = subject.name("beside");
+    let long = subject.name(&"x".repeat(250));
+    for name in ["", ".", "..", "all prices", "a/b", "../a", "a\\b", "a:b", "caf\u{e9}", "a\0b", &long] {
+        refused(name, subject.log.create_topics(&[spec(&beside, 1), spec(name, 1)]).expect_err("made"));
+        assert_eq!(subject.log.describe_topic(name).expect("asked"), None, "{name:?}");
+        let at = TopicPartition::new(name, 0);
+        refused(name, subject.log.offsets(&at, Isolation::Committed).expect_err("offsets"));
+        refused(name, subject.appender().append_blocking(vec![Record::new(name, "k", "v")]).expect_err("an append"));
+        refused(name, subject.log.session(subject.config("group", "id", &[&at.topic])).err().expect("a session"));
+    }
+    assert_eq!(subject.log.describe_topic(&beside).expect("asked"), None, "all are made, or none");
+
+    let start = subject.name("._-");
+    let longest = format!("{start}{}", "x".repeat(249 - start.len()));
+    subject.log.create_topics(&[spec(&longest, 1)]).expect("made");
+    assert!(subject.log.describe_topic(&longest).expect("asked").is_some());
 }
 
 pub fn a_new_partition_is_empty(subject: &Subject) {

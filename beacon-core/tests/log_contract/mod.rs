@@ -168,6 +168,7 @@ macro_rules! claims {
             admin: creating_a_topic_again_changes_nothing;
             admin: another_partition_count_is_a_mismatch_that_names_topic_and_counts;
             admin: unknown_topics_are_named_in_errors;
+            admin: names_that_no_topic_can_have_are_refused_with_what_is_allowed;
             admin: a_new_partition_is_empty;
             admin: a_trimmed_partition_starts_later_and_refuses_readers_below;
             admin: a_record_that_is_too_large_is_refused_and_the_next_one_is_not;

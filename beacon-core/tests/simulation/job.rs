@@ -101,7 +101,7 @@ pub fn topology() -> Topology {
     let caller = SimulatedCaller::new(|question: String| format!("yes to {question}"));
     let replies = app.replies::<String, String>("ask", Arc::new(caller));
     let answers = replies.stream().map_values("answers", Turn::Answer);
-    let prices = app.source("prices", &Topic::<u64>::new("prices")).broadcast("all prices");
+    let prices = app.source("prices", &Topic::<u64>::new("prices")).broadcast("all-prices");
     let lines = app
         .source("visits", &Topic::<String>::new("visits"))
         .key_by("word", Clone::clone)

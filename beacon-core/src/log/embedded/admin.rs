@@ -9,10 +9,7 @@ use super::keys::{self, PartitionEntry, TopicEntry};
 use super::store::Store;
 use super::topic::{Partition, Topic, Topics};
 use crate::log::model::{Trim, trim};
-use crate::log::{LogError, LogErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec};
-
-/// The longest name Kafka takes.
-const NAME_BYTES: usize = 249;
+use crate::log::{LogError, LogErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec, check_topic_name};
 
 /// Makes the topics that are missing, all or none.
 pub(super) fn create_topics(
@@ -160,16 +157,10 @@ fn put_trim(
 }
 
 fn check(spec: &TopicSpec) -> Result<(), LogError> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let name = &spec.name;
-    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(legal) || name == "." || name == ".." {
-        let message = format!(
-            "{name:?} cannot be a topic's name: 1 to {NAME_BYTES} of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
-        );
-        return Err(LogError::new(LogErrorKind::Configuration, message));
-    }
+    check_topic_name(&spec.name)?;
     if spec.partitions == 0 {
-        return Err(LogError::new(LogErrorKind::Configuration, format!("topic {name} needs at least one partition")));
+        let message = format!("topic {} needs at least one partition", spec.name);
+        return Err(LogError::new(LogErrorKind::Configuration, message));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::log::{LogError, LogErrorKind, TopicPartition};
+use crate::log::{LogError, LogErrorKind, TopicPartition, topic_name};
 
 /// An error of RocksDB while `doing` something in `directory`.
 ///
@@ -47,7 +47,7 @@ pub(super) fn file(path: &Path, doing: &str, error: io::Error) -> LogError {
 }
 
 pub(super) fn unknown_topic(topic: &str) -> LogError {
-    LogError::new(LogErrorKind::UnknownTopic, format!("topic {topic} does not exist; create it first"))
+    topic_name::missing(topic, || format!("topic {topic} does not exist; create it first"))
 }
 
 pub(super) fn unknown_partition(topic: &str, partition: u32, partitions: u32) -> LogError {

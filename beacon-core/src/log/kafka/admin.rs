@@ -15,7 +15,10 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use crate::log::{Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition};
+use crate::log::{
+    Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition, check_topic_name,
+    topic_name,
+};
 
 use super::batch::{offset_of, partition_of};
 use super::block_on::block_on;
@@ -128,6 +131,10 @@ impl Cluster {
     }
 
     pub(super) fn topic_metadata(&self, topic: &str) -> Result<Option<TopicMetadata>, LogError> {
+        // librdkafka takes no empty name and none with a NUL, and has other words for it.
+        if check_topic_name(topic).is_err() {
+            return Ok(None);
+        }
         let Some(metadata) = self.metadata(Some(topic))?.into_iter().find(|found| found.name == topic) else {
             return Ok(None);
         };
@@ -160,10 +167,10 @@ impl Cluster {
             return Ok(*partitions);
         }
         let Some(description) = self.describe_topic(topic)? else {
-            return Err(LogError::new(
-                LogErrorKind::UnknownTopic,
-                format!("Kafka at {} has no topic {topic}: create it first", self.config.bootstrap_servers),
-            ));
+            let servers = &self.config.bootstrap_servers;
+            return Err(topic_name::missing(topic, || {
+                format!("Kafka at {servers} has no topic {topic}: create it first")
+            }));
         };
         lock(&self.known_topics).push((Arc::from(topic), description.partitions));
         Ok(description.partitions)

@@ -4,7 +4,7 @@
 //! (`tests/log_contract/admin.rs: another_partition_count_is_a_mismatch_that_names_topic_and_counts`).
 
 use rdkafka::admin::{NewTopic, TopicReplication};
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::admin::{Cluster, count, is_passing, options};
 use super::block_on::block_on;
@@ -12,11 +12,12 @@ use super::error::{describe, from_safe, kind_of, log_error};
 use super::groups::admin_error;
 use super::partitions::{native_number, native_partition};
 use super::patience::ask_while;
-use crate::log::{CleanupPolicy, LogError, LogErrorKind, TopicPartition, TopicSpec};
+use crate::log::{CleanupPolicy, LogError, LogErrorKind, TopicPartition, TopicSpec, check_topic_name};
 
 impl Cluster {
     /// Makes topics that do not exist; see [`crate::log::Log::create_topics`].
     pub fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        topics.iter().try_for_each(|topic| check_topic_name(&topic.name))?;
         let mut missing = Vec::new();
         for topic in topics {
             match self.describe_topic(&topic.name)? {
@@ -51,6 +52,7 @@ impl Cluster {
                 .map_err(|error| from_safe(error, "creating topics"))?;
             results.into_iter().try_for_each(|result| match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => Ok(()),
+                Err((topic, Code::InvalidTopic)) => Err(collision(&topic)),
                 Err((topic, code)) => Err(log_error(code, format_args!("creating topic {topic}"))),
             })
         })
@@ -136,6 +138,15 @@ fn check_partitions(wanted: &TopicSpec, found: u32) -> Result<(), LogError> {
             wanted.name, wanted.partitions
         ),
     ))
+}
+
+/// A legal name is refused for one reason only: metrics of brokers have `_` for `.`, so two topics would be one there.
+fn collision(topic: &str) -> LogError {
+    let message = format!(
+        "creating topic {topic}: Kafka has a topic whose name differs from it in '.' and '_' only, and takes one of them; use \
+         another name"
+    );
+    LogError::new(LogErrorKind::Configuration, message).with_source(KafkaError::Global(Code::InvalidTopic))
 }
 
 fn cleanup_settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {

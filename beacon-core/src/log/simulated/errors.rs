@@ -1,10 +1,10 @@
 //! What a simulated log says when it says no.
 
 use crate::log::model::{Misuse, Refusal};
-use crate::log::{CommitError, LogError, LogErrorKind, Offset, TopicPartition};
+use crate::log::{CommitError, LogError, LogErrorKind, Offset, TopicPartition, topic_name};
 
 pub(super) fn unknown_topic(topic: &str) -> LogError {
-    LogError::new(LogErrorKind::UnknownTopic, format!("topic {topic} does not exist; create it first"))
+    topic_name::missing(topic, || format!("topic {topic} does not exist; create it first"))
 }
 
 pub(super) fn unknown_partition(at: &TopicPartition, partitions: u32) -> LogError {

@@ -31,7 +31,7 @@ pub use super::model::Rebalancing;
 use super::model::{MemberId, Trim, trim};
 use super::{
     Appender, Isolation, Log, LogError, LogErrorKind, Offset, OffsetRange, OpenTransaction, Reader, Session,
-    SessionConfig, TopicDescription, TopicPartition, TopicSpec,
+    SessionConfig, TopicDescription, TopicPartition, TopicSpec, check_topic_name,
 };
 
 /// One client's connection to a simulated log. [`SimulatedLog::client`] makes another one to the same log.
@@ -120,6 +120,7 @@ impl Log for SimulatedLog {
     }
 
     fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        topics.iter().try_for_each(|topic| check_topic_name(&topic.name))?;
         self.client.change(Call::Topics, "creating topics", || {
             let mut state = self.client.state();
             for topic in topics {
