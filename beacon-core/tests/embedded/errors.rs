@@ -9,6 +9,7 @@ use beacon_core::topology::{Topic, Topology, TopologyBuilder};
 use super::rig::Rig;
 use crate::support::children::{Other, say, wait_for_parent};
 use crate::support::counting::{Counting, PARTITIONS};
+use crate::support::told::{listen, told};
 use crate::support::topic;
 
 const HELD: &str = "BEACON_TEST_HELD_DIRECTORY";
@@ -34,6 +35,18 @@ fn an_unknown_source_topic_is_named() {
     });
     let error = refused(&rig, topology, AppConfig::new(PARTITIONS));
     assert_eq!(error, "application `copy`: source `words` reads topic nowhere, which does not exist; create it first");
+}
+
+#[test]
+fn an_application_that_does_not_start_says_so_in_the_log_of_the_process() {
+    listen();
+    let rig = Rig::new();
+    let topology = copy(|app| {
+        app.source("words", &Topic::<String>::new("nobody-made-it")).map("same", |word| word);
+    });
+    let error = refused(&rig, topology, AppConfig::new(PARTITIONS));
+    let lines = told(&["ERROR", "application did not start", &error]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
 #[test]
