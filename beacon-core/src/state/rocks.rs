@@ -277,12 +277,13 @@ impl Store for RocksStore {
         self.db.flush().map_err(|error| self.error(&error))
     }
 
-    fn begin_upkeep(&mut self) -> Result<(), StateError> {
-        if !self.has_upkeep {
-            self.db.set_options(&[("disable_auto_compactions", "false")]).map_err(|error| self.error(&error))?;
-            self.has_upkeep = true;
+    fn begin_upkeep(&mut self) -> Result<bool, StateError> {
+        if self.has_upkeep {
+            return Ok(false);
         }
-        Ok(())
+        self.db.set_options(&[("disable_auto_compactions", "false")]).map_err(|error| self.error(&error))?;
+        self.has_upkeep = true;
+        Ok(true)
     }
 
     fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateError> {

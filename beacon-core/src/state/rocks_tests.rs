@@ -43,8 +43,8 @@ fn an_idle_store_merges_its_tables_once_it_may() {
     let mut store = idle(&path);
     fill(&mut store);
     assert_eq!(tables(&path).len(), FLUSHES as usize, "nothing is merged before");
-    store.begin_upkeep().expect("begun");
-    store.begin_upkeep().expect("begun already");
+    assert!(store.begin_upkeep().expect("begun"));
+    assert!(!store.begin_upkeep().expect("begun already"));
     wait_until_merged(&path);
     assert_eq!(store.get(&7_u32.to_be_bytes()).expect("read"), Some((FLUSHES - 1).to_be_bytes().to_vec()));
     drop(store);

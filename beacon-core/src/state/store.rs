@@ -92,12 +92,12 @@ pub trait Store {
 
     /// From now on the store may use threads of its own for what makes later reads cheaper, as merging files. One that was
     /// opened for a task waits for this, so that a process that starts has the processor for restoring and for its
-    /// first answers. Again: nothing happens.
+    /// first answers. Whether it was waiting: said again, nothing happens.
     ///
     /// # Errors
     /// The store's. It goes on as it is.
-    fn begin_upkeep(&mut self) -> Result<(), StateError> {
-        Ok(())
+    fn begin_upkeep(&mut self) -> Result<bool, StateError> {
+        Ok(false)
     }
 
     /// Flushes, and holds on to the files of this moment. Takes milliseconds; what is written afterwards is not in it.

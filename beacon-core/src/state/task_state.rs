@@ -214,7 +214,7 @@ impl TaskState {
     }
 
     /// The store may do its upkeep from now on: see [`Store::begin_upkeep`].
-    pub fn begin_upkeep(&mut self) -> Result<(), StateError> {
+    pub fn begin_upkeep(&mut self) -> Result<bool, StateError> {
         self.store.begin_upkeep()
     }
 

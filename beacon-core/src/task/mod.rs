@@ -168,7 +168,7 @@ impl Task {
     ///
     /// # Errors
     /// The store's.
-    pub fn begin_upkeep(&mut self) -> Result<(), StateError> {
+    pub fn begin_upkeep(&mut self) -> Result<bool, StateError> {
         self.step.state.begin_upkeep()
     }
 
