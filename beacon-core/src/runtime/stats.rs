@@ -243,6 +243,13 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// Whether a task of this process is on its way.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.restoring.load(Relaxed) + self.waiting.load(Relaxed) > 0
+    }
+}
+
 /// How many tasks of one thread are in which condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TaskCounts {

@@ -1,4 +1,4 @@
-//! When the stores of a thread's tasks may begin to tidy up.
+//! When the stores of tasks may begin to tidy up.
 //!
 //! Merging files takes a core for seconds after a restore, and the first answers of a process that starts would wait for
 //! it. So it begins when nothing has been restored for a moment; and at last when restoring takes so long that reads
@@ -21,7 +21,7 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Whether tasks are to be told. `restoring`: whether a task of this thread is on its way.
+    /// Whether tasks are to be told. `restoring`: whether a task of this process is on its way.
     fn is_due(&mut self, now: Duration, restoring: bool) -> bool {
         let told = *self.told.get_or_insert(now);
         if restoring {
@@ -42,8 +42,7 @@ impl StreamThread {
     /// next.
     pub(super) fn begin_upkeep(&mut self) {
         let now = self.environment.now();
-        let restoring = !self.waiting.is_empty() || self.slots.values().any(|slot| slot.restore.is_some());
-        if !self.upkeep.is_due(now, restoring) {
+        if !self.upkeep.is_due(now, self.shared.stats.is_restoring()) {
             return;
         }
         let owned = self.slots.iter_mut().map(|(id, slot)| (*id, &mut slot.task));

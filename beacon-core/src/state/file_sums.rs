@@ -2,7 +2,8 @@
 //! checkpoint, nor after a restore that has just seen all its bytes, nor after a restart.
 //!
 //! A file is known by its identity, which says nothing of a file that is changed behind the file system's back. So a sum
-//! from here is for finding out what has been uploaded already, never a proof that a file is whole.
+//! from here is for finding out what has been uploaded already, never a proof that a file is whole: what is uploaded is
+//! summed again on its way.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

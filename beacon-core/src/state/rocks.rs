@@ -3,9 +3,10 @@
 //! One column family, so that a flush is atomic: after a crash the disk holds the state after a prefix of the writes,
 //! and the changelog offset stored in the same writes says which.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +17,7 @@ use rocksdb::{
 };
 
 use super::store::file_error;
-use super::{Change, Entry, FileSums, Snapshot, StateError, Store, StoreFile};
+use super::{Change, Checksum, Entry, FileSums, Snapshot, StateError, Store, StoreFile, Summing};
 
 /// A store's write buffer: below this its files are too small, above it a flush takes too long.
 const LEAST_WRITE_BUFFER: usize = 1 << 20;
@@ -24,6 +25,12 @@ const MOST_WRITE_BUFFER: usize = 8 << 20;
 
 /// A shard of the block cache.
 const LEAST_SHARD: usize = 8 << 20;
+
+/// Tables side by side from which on an idle store merges them after all: at some twenty RocksDB slows writes down, at
+/// some forty it stops them, and would do so in the moment that merging begins.
+const MANY_TABLES: u64 = 12;
+/// As many have been there when it was opened, and so many more.
+const MORE_TABLES: u64 = 4;
 
 /// Memory shared by all stores of a process.
 #[derive(Clone)]
@@ -87,8 +94,10 @@ pub struct RocksStore {
     write_options: WriteOptions,
     /// Of its files, as far as checkpoints or a restore had to know them.
     sums: FileSums,
-    /// Whether it compacts.
+    /// Whether it merges tables.
     has_upkeep: bool,
+    /// Tables side by side at which it begins to, if nobody has said so before.
+    most_tables: u64,
 }
 
 impl RocksStore {
@@ -145,7 +154,16 @@ impl RocksStore {
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
         let sums = sums.unwrap_or_else(|| FileSums::load(&beside(path, SUMS)));
-        Ok(Self { db, path: path.to_owned(), write_options, sums, has_upkeep: false })
+        let mut store =
+            Self { db, path: path.to_owned(), write_options, sums, has_upkeep: false, most_tables: MANY_TABLES };
+        store.most_tables = MANY_TABLES.max(store.tables_side_by_side()? + MORE_TABLES);
+        Ok(store)
+    }
+
+    /// Tables that may all hold the same keys.
+    fn tables_side_by_side(&self) -> Result<u64, StateError> {
+        let count = self.db.property_int_value("rocksdb.num-files-at-level0").map_err(|error| self.error(&error))?;
+        Ok(count.unwrap_or(0))
     }
 
     fn error(&self, error: &rocksdb::Error) -> StateError {
@@ -270,7 +288,11 @@ impl Store for RocksStore {
                 Change::Delete(key) => batch.delete(key),
             }
         }
-        self.db.write_opt(batch, &self.write_options).map_err(|error| self.error(&error))
+        self.db.write_opt(batch, &self.write_options).map_err(|error| self.error(&error))?;
+        if !self.has_upkeep && self.tables_side_by_side()? >= self.most_tables {
+            self.begin_upkeep()?;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StateError> {
@@ -293,7 +315,8 @@ impl Store for RocksStore {
         let number = LAST_SNAPSHOT.fetch_add(1, Ordering::Relaxed) + 1;
         let directory = beside(&self.path, &format!("{SNAPSHOT}{number}"));
         remove_directory(&directory)?;
-        let snapshot = RocksSnapshot { directory, sums: self.sums.clone() };
+        let snapshot =
+            RocksSnapshot { directory, store: self.path.clone(), sums: self.sums.clone(), files: HashMap::new() };
         let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error(&error))?;
         checkpoint.create_checkpoint(&snapshot.directory).map_err(|error| store_error(&snapshot.directory, &error))?;
         Ok(Box::new(snapshot))
@@ -339,7 +362,39 @@ fn remove_directory(directory: &Path) -> Result<(), StateError> {
 /// Hard links to the files of one moment.
 struct RocksSnapshot {
     directory: PathBuf,
+    /// The directory of the store itself.
+    store: PathBuf,
     sums: FileSums,
+    /// What its files are known by.
+    files: HashMap<String, Checksum>,
+}
+
+/// Reads a file whose checksum is known, which may be remembered from long ago. Its end is an error if it is another one.
+struct Proved {
+    file: Option<File>,
+    hash: Summing<std::io::Sink>,
+    wanted: Checksum,
+    path: PathBuf,
+    store: PathBuf,
+}
+
+impl Read for Proved {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let Some(file) = &mut self.file else { return Ok(0) };
+        let read = file.read(buffer)?;
+        self.hash.write_all(&buffer[..read])?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        self.file = None;
+        let (_, found) = std::mem::replace(&mut self.hash, Summing::new(std::io::sink())).sum();
+        if found == self.wanted {
+            return Ok(0);
+        }
+        let reason = format!("{}: its bytes are not those that were written", self.path.display());
+        note_damage(&self.store, &reason);
+        Err(std::io::Error::other(format!("{reason}; its store is restored when it is opened again")))
+    }
 }
 
 impl Snapshot for RocksSnapshot {
@@ -353,6 +408,7 @@ impl Snapshot for RocksSnapshot {
             Ok((name, file))
         });
         let sums = self.sums.of_all(open, failed)?;
+        self.files = sums.iter().map(|(name, _, checksum)| (name.clone(), *checksum)).collect();
         let mut files: Vec<_> =
             sums.into_iter().map(|(name, size, checksum)| StoreFile { name, size, checksum }).collect();
         files.sort();
@@ -361,7 +417,10 @@ impl Snapshot for RocksSnapshot {
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + Send>, StateError> {
         let path = self.directory.join(name);
-        Ok(Box::new(File::open(&path).map_err(|error| file_error(&path, &error))?))
+        let file = File::open(&path).map_err(|error| file_error(&path, &error))?;
+        let Some(wanted) = self.files.get(name).copied() else { return Ok(Box::new(file)) };
+        let (file, hash, store) = (Some(file), Summing::new(std::io::sink()), self.store.clone());
+        Ok(Box::new(Proved { file, hash, wanted, path, store }))
     }
 }
 

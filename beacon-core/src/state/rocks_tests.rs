@@ -6,12 +6,22 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Far more tables than a store leaves side by side.
-const FLUSHES: u32 = 12;
+const FLUSHES: u32 = 10;
 
 fn tables(path: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(path).expect("the store's directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect()
+}
+
+/// Other bytes in each table, behind the file system's back.
+fn rot(path: &Path) {
+    for table in tables(path) {
+        let mut file = File::options().write(true).open(&table).expect("opened");
+        let modified = file.metadata().and_then(|data| data.modified()).expect("known");
+        file.seek(SeekFrom::Start(1)).and_then(|_| file.write_all(b"?")).expect("written");
+        file.set_modified(modified).expect("set back");
+    }
 }
 
 fn idle(path: &Path) -> RocksStore {
@@ -42,7 +52,7 @@ fn an_idle_store_merges_its_tables_once_it_may() {
     let path = directory.path().join("task-0");
     let mut store = idle(&path);
     fill(&mut store);
-    assert_eq!(tables(&path).len(), FLUSHES as usize, "nothing is merged before");
+    assert_eq!((tables(&path).len(), store.has_upkeep), (FLUSHES as usize, false), "nothing is merged before");
     assert!(store.begin_upkeep().expect("begun"));
     assert!(!store.begin_upkeep().expect("begun already"));
     wait_until_merged(&path);
@@ -57,6 +67,53 @@ fn an_idle_store_merges_its_tables_once_it_may() {
 }
 
 #[test]
+fn an_idle_store_merges_its_tables_before_writes_would_wait_for_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("task-0");
+    let mut store = idle(&path);
+    // Several times as many as stop all writes.
+    for _ in 0..10 {
+        fill(&mut store);
+    }
+    assert!(store.has_upkeep);
+    wait_until_merged(&path);
+    drop(store);
+    // Opened with many already, it waits for more.
+    let mut store = idle(&path);
+    let before = store.tables_side_by_side().expect("asked");
+    fill(&mut store);
+    assert_eq!(store.has_upkeep, FLUSHES as u64 + before > store.most_tables);
+}
+
+#[test]
+fn a_table_that_has_rotted_since_it_was_read_is_not_uploaded_under_its_name() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("task-0");
+    let mut store = idle(&path);
+    fill(&mut store);
+    let mut snapshot = store.snapshot().expect("linked");
+    let files = snapshot.files().expect("read");
+    let read = |snapshot: &dyn Snapshot, name: &str| {
+        let mut bytes = Vec::new();
+        snapshot.open(name).expect("opened").read_to_end(&mut bytes).map(|_| bytes.len() as u64)
+    };
+    for file in &files {
+        assert_eq!(read(snapshot.as_ref(), &file.name).expect("whole"), file.size);
+    }
+    drop((snapshot, store));
+    rot(&path);
+    let mut store = idle(&path);
+    let mut snapshot = store.snapshot().expect("linked");
+    let files = snapshot.files().expect("remembered");
+    let table = files.iter().find(|file| file.name.ends_with(".sst")).expect("a table");
+    let error = read(snapshot.as_ref(), &table.name).expect_err("other bytes");
+    assert!(error.to_string().contains(&table.name), "{error}");
+    drop((snapshot, store));
+    let error = RocksStore::open_idle(&path, &RocksMemory::default(), None).map(drop).expect_err("noted");
+    assert!(matches!(&error, StateError::Damaged(text) if text.contains(&table.name)), "{error}");
+}
+
+#[test]
 fn tables_are_not_read_again_for_the_first_checkpoint_after_a_restart() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("task-0");
@@ -64,13 +121,8 @@ fn tables_are_not_read_again_for_the_first_checkpoint_after_a_restart() {
     fill(&mut store);
     let before = store.snapshot().expect("linked").files().expect("read");
     drop(store);
-    // Other bytes behind the file system's back: only who reads them finds another checksum.
-    for table in tables(&path) {
-        let mut file = File::options().write(true).open(&table).expect("opened");
-        let modified = file.metadata().and_then(|data| data.modified()).expect("known");
-        file.seek(SeekFrom::Start(1)).and_then(|_| file.write_all(b"?")).expect("written");
-        file.set_modified(modified).expect("set back");
-    }
+    // Only who reads them finds another checksum.
+    rot(&path);
     let after = idle(&path).snapshot().expect("linked").files().expect("read");
     let of_tables =
         |files: &[StoreFile]| -> Vec<_> { files.iter().filter(|file| file.name.ends_with(".sst")).cloned().collect() };

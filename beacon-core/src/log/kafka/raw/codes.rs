@@ -21,13 +21,6 @@ pub struct CallError {
     pub requires_abort: bool,
 }
 
-impl CallError {
-    /// One that is said here, not by librdkafka.
-    pub(super) fn of_ours(code: RDKafkaErrorCode, text: String) -> Self {
-        Self { code, text, fatal: false, retriable: false, requires_abort: false }
-    }
-}
-
 /// Calls whose answer is a code, with the code as a number.
 #[allow(clashing_extern_declarations, reason = "the bindings have an enum where C has any number")]
 mod numbered {

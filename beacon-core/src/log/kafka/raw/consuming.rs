@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -150,37 +150,37 @@ impl Client {
         is_member.then_some(membership)
     }
 
-    /// Leaves the group; revocations that this causes are answered at once, and so is what was said before and not
-    /// answered.
+    /// Leaves the group, however long that takes; revocations that this causes are answered at once, and so is what was
+    /// said before and not answered.
     ///
     /// Not `rd_kafka_consumer_close`: librdkafka waits for the answer to a rebalance without end, and one that has lost its
     /// membership is not asked again (2.12). The answer counts only after closing has begun.
-    ///
-    /// # Errors
-    /// [`RDKafkaErrorCode::OperationTimedOut`] when it is not over within `patience`: the client must never be dropped then,
-    /// which would wait for the same.
-    pub fn close_consumer(&self, patience: Duration) -> Result<(), CallError> {
+    pub fn close_consumer(&self) -> Result<(), CallError> {
         self.callbacks.closing.store(true, Ordering::Release);
         let queue = CloseQueue::new(self);
         // SAFETY: live consumer and queue; the error is null or ours.
         unsafe { call(sys::rd_kafka_consumer_close_queue(self.native(), queue.0)) }?;
         if self.callbacks.unanswered.load(Ordering::Acquire) > 0 {
-            let assigned = self.assign(None);
-            tracing::debug!(?assigned, "answered what the group has said before leaving it");
+            self.answer_at_the_end();
+            // Closing itself may have asked before that answer.
+            while queue.next(Duration::ZERO).is_some() {}
         }
-        let deadline = Instant::now() + patience;
         // SAFETY: live consumer.
         while unsafe { sys::rd_kafka_consumer_closed(self.native()) } == 0 {
-            if Instant::now() >= deadline {
-                let text = format!("the group was not left within {patience:?}");
-                return Err(CallError::of_ours(RDKafkaErrorCode::OperationTimedOut, text));
+            let mut is_asked = queue.next(CLOSE_SLICE) == Some(sys::RD_KAFKA_EVENT_REBALANCE);
+            while let Some(event) = queue.next(Duration::ZERO) {
+                is_asked |= event == sys::RD_KAFKA_EVENT_REBALANCE;
             }
-            if queue.next_is_rebalance(CLOSE_SLICE) {
-                let assigned = self.assign(None);
-                tracing::debug!(?assigned, "answered what the group says at the end");
+            if is_asked {
+                self.answer_at_the_end();
             }
         }
         Ok(())
+    }
+
+    fn answer_at_the_end(&self) {
+        let assigned = self.assign(None);
+        tracing::debug!(?assigned, "answered what the group says at the end");
     }
 }
 
@@ -193,16 +193,17 @@ impl CloseQueue {
         Self(unsafe { sys::rd_kafka_queue_new(client.native()) })
     }
 
-    /// Waits for the next thing to be said; whether it is one to answer.
-    fn next_is_rebalance(&self, wait: Duration) -> bool {
+    /// The type of the next thing that is said within `wait`.
+    fn next(&self, wait: Duration) -> Option<i32> {
         // SAFETY: live queue; the event is null or ours, looked at first and then destroyed, once.
         unsafe {
             let event = sys::rd_kafka_queue_poll(self.0, milliseconds(wait));
-            let is_rebalance = !event.is_null() && sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_REBALANCE;
-            if !event.is_null() {
-                sys::rd_kafka_event_destroy(event);
+            if event.is_null() {
+                return None;
             }
-            is_rebalance
+            let kind = sys::rd_kafka_event_type(event);
+            sys::rd_kafka_event_destroy(event);
+            Some(kind)
         }
     }
 }

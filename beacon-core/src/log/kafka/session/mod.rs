@@ -11,7 +11,7 @@ mod assignment;
 mod joining;
 mod seeking;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -153,16 +153,36 @@ impl KafkaSession {
         // Abort before leaving: whoever takes over would else wait for the transaction to time out.
         let aborted = if self.transactor.is_open() { self.transactor.abort(CLOSE_TIMEOUT) } else { Ok(()) };
         self.inbox.clear();
-        let left = self.client.close_consumer(LEAVE_PATIENCE);
-        if left.as_ref().is_err_and(|error| error.code == Code::OperationTimedOut) {
-            tracing::error!(
-                group = %self.config.group,
-                "a client that cannot leave its group is kept until the process ends; its memory and threads are lost"
-            );
-            std::mem::forget(Arc::clone(&self.client));
-        }
-        let left = left.map_err(|error| from_call(&error, format_args!("leaving group {}", self.config.group)));
+        let left = leave(&self.client, &self.config.group);
         aborted.and(left)
+    }
+}
+
+/// Leaves the group, in time. On a thread of its own: a caller that ends a session must not wait without end, whatever the
+/// client does, and a client that is dropped would wait for the same.
+fn leave(client: &Arc<Client>, group: &str) -> Result<(), LogError> {
+    let leaving = Arc::clone(client);
+    let (tell, told) = mpsc::sync_channel(1);
+    let spawned = std::thread::Builder::new().name("kafka-leave".into()).spawn(move || {
+        let left = leaving.close_consumer();
+        // The session's is the last one: with it the client goes.
+        drop(leaving);
+        // Who has stopped waiting does not want to know.
+        let _ = tell.send(left);
+    });
+    let left = match spawned {
+        Ok(_) => told.recv_timeout(LEAVE_PATIENCE),
+        Err(_) => Ok(client.close_consumer()),
+    };
+    match left {
+        Ok(left) => left.map_err(|error| from_call(&error, format_args!("leaving group {group}"))),
+        Err(_) => Err(LogError::new(
+            LogErrorKind::Retriable,
+            format!(
+                "leaving group {group}: not done within {LEAVE_PATIENCE:?}; its client is kept, and the brokers give its \
+                 partitions to others when its session expires"
+            ),
+        )),
     }
 }
 
