@@ -26,7 +26,7 @@ use super::config::{KafkaConfig, native, start};
 use super::error::{describe, from_safe, is_answer, kind_of, log_error};
 use super::partitions::{list_at, native_number, native_partition};
 use super::patience::ask_while;
-use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, lock};
+use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, errors_of, lock};
 
 /// Administration of one cluster, shared by all threads.
 pub(super) struct Cluster {
@@ -267,10 +267,10 @@ impl Cluster {
         ask_while(self.config.timeout, is_passing, |left| {
             let trimmed = block_on(admin.delete_records(&list_at([(partition, before)].into_iter()), &options(left)))
                 .map_err(|error| from_safe(error, context()))?;
-            trimmed
-                .elements()
-                .iter()
-                .try_for_each(|element| element.error().map_err(|error| from_safe(error, context())))
+            match errors_of(&trimmed).into_iter().flatten().next() {
+                Some(code) => Err(log_error(code, context())),
+                None => Ok(()),
+            }
         })
     }
 
@@ -320,14 +320,12 @@ fn serve_errors(client: &Client) -> usize {
 /// Offsets that were found; the first partition whose offset could not be told, if any.
 fn decided_offsets(asked: &TopicPartitionList) -> Result<Vec<(TopicPartition, Offset)>, (TopicPartition, Code)> {
     let mut offsets = Vec::new();
-    for element in asked.elements() {
+    for (element, error) in asked.elements().into_iter().zip(errors_of(asked)) {
         let partition = TopicPartition::new(element.topic(), partition_of(element.partition()));
-        match (element.error(), element.offset()) {
-            (Err(error), _) => {
-                return Err((partition, error.rdkafka_error_code().unwrap_or(Code::Unknown)));
-            }
-            (Ok(()), NativeOffset::Offset(offset)) => offsets.push((partition, offset_of(offset))),
-            (Ok(()), _) => {}
+        match (error, element.offset()) {
+            (Some(code), _) => return Err((partition, code)),
+            (None, NativeOffset::Offset(offset)) => offsets.push((partition, offset_of(offset))),
+            (None, _) => {}
         }
     }
     Ok(offsets)

@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_int};
 
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::{self as sys, RDKafkaRespErr};
 
 use super::conversions::text_of;
@@ -67,6 +68,16 @@ pub(super) fn error_of(code: c_int) -> Option<RDKafkaErrorCode> {
 pub(super) unsafe fn error_at(code: *const RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
     // SAFETY: the caller's promise; the enum is laid out as the number.
     error_of(unsafe { code.cast::<c_int>().read() })
+}
+
+/// What a list says of each of its partitions, in its order. The safe crate reads these codes, which brokers send, as the enum.
+pub fn errors_of(list: &TopicPartitionList) -> Vec<Option<RDKafkaErrorCode>> {
+    // SAFETY: a live list has `cnt` initialised elements; it is not changed meanwhile, since it is borrowed.
+    unsafe {
+        let list = list.ptr();
+        let count = usize::try_from((*list).cnt).unwrap_or(0);
+        (0..count).map(|index| error_at(&raw const (*(*list).elems.add(index)).err)).collect()
+    }
 }
 
 /// The outcome of a code.
@@ -131,6 +142,12 @@ mod tests {
         for code in [NEWER, 98, 109, 120, 133, 32767, -300] {
             assert_eq!(error_of(code), Some(RDKafkaErrorCode::Unknown), "{code}");
         }
+        let mut list = TopicPartitionList::new();
+        let _ = list.add_partition("known", 0);
+        let _ = list.add_partition("newer", 1);
+        // SAFETY: a live list of two; a number in the place of a code, as librdkafka writes it.
+        unsafe { (&raw mut (*(*list.ptr()).elems.add(1)).err).cast::<c_int>().write(NEWER) };
+        assert_eq!(errors_of(&list), [None, Some(RDKafkaErrorCode::Unknown)]);
         let code: c_int = NEWER;
         // SAFETY: a number in the place of a code, as librdkafka writes it.
         assert_eq!(unsafe { error_at((&raw const code).cast()) }, Some(RDKafkaErrorCode::Unknown));

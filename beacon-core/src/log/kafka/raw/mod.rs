@@ -19,7 +19,7 @@ mod producing;
 pub(super) use administration::AdminError;
 pub(super) use callbacks::{Delivery, DeliverySink, NoDeliveries, Rebalance};
 pub(super) use client::{Client, ClientKind, TopicMetadata};
-pub(super) use codes::CallError;
+pub(super) use codes::{CallError, errors_of};
 pub(super) use consuming::Membership;
 pub(super) use conversions::lock;
 pub(super) use message::Message;

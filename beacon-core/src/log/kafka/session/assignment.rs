@@ -7,14 +7,13 @@
 
 use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::super::batch::offset_of;
 use super::super::error::{from_call, kind_of, log_error};
 use super::super::membership::{Change, Next};
 use super::super::partitions::{list, list_at, native_partition, owned_names};
-use super::super::raw::Rebalance;
+use super::super::raw::{Rebalance, errors_of};
 use super::KafkaSession;
 use crate::log::{Event, LogError, LogErrorKind, Offset, Session, StartFrom, TopicPartition};
 
@@ -145,9 +144,9 @@ impl KafkaSession {
             }
         }
         let mut places = Vec::with_capacity(partitions.len());
-        for (partition, element) in partitions.iter().zip(offsets.elements()) {
-            if let Err(error) = element.error() {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let told = offsets.elements().into_iter().zip(errors_of(&offsets));
+        for (partition, (element, error)) in partitions.iter().zip(told) {
+            if let Some(code) = error {
                 if kind_of(code) == LogErrorKind::Retriable {
                     return Ok(None);
                 }

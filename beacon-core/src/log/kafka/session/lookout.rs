@@ -6,30 +6,64 @@
 //! member that is content. So the group is asked now and then, and a member that has missed something joins anew.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::log::TopicPartition;
+use super::super::admin::Cluster;
+use crate::log::{LogError, TopicPartition};
 
 /// How often the group is asked. One request to its coordinator, for each member.
 const EVERY: Duration = Duration::from_secs(10);
-/// How long that may take: a broker that does not answer is asked again.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an answer is waited for, by a thread that has nothing else to do. A request that is given up while its
+/// coordinator is looked for ends the process by an assertion when that is found (librdkafka 2.12.1).
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What was missing when it was looked last.
 #[derive(Debug, Default)]
 pub(super) struct Lookout {
     next: Option<Instant>,
+    asked: Option<mpsc::Receiver<Result<BTreeSet<TopicPartition>, LogError>>>,
     missing: BTreeSet<TopicPartition>,
 }
 
 impl Lookout {
-    /// Whether it is time to ask; if so, the next time is [`EVERY`] later.
+    /// Whether it is time to ask; if so, the next time is [`EVERY`] later. A question is under way at a time.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = now >= *self.next.get_or_insert(now + EVERY);
         if due {
             self.next = Some(now + EVERY);
         }
-        due
+        due && self.asked.is_none()
+    }
+
+    /// Asks the group what it has given to the member with this id, on a thread of its own.
+    pub fn ask(&mut self, cluster: Arc<Cluster>, group: String, member: String) {
+        let (tell, told) = mpsc::sync_channel(1);
+        let asking = std::thread::Builder::new().name("kafka-lookout".into()).spawn(move || {
+            let answer = cluster.assignment_of(&group, &member, PATIENCE);
+            // Who has joined anew meanwhile does not want to know.
+            let _ = tell.send(answer);
+        });
+        match asking {
+            Ok(_) => self.asked = Some(told),
+            Err(error) => tracing::debug!(%error, "no thread to ask the group with; asking later"),
+        }
+    }
+
+    /// What the group has said; `None`: nothing yet, or nothing of use.
+    pub fn answer(&mut self) -> Option<BTreeSet<TopicPartition>> {
+        let answer = self.asked.as_ref()?.try_recv();
+        if matches!(answer, Err(mpsc::TryRecvError::Empty)) {
+            return None;
+        }
+        self.asked = None;
+        match answer.ok()? {
+            Ok(told) => Some(told),
+            Err(error) => {
+                tracing::debug!(%error, "the group does not say what this member has");
+                None
+            }
+        }
     }
 
     /// Takes note of what the group says and what this member has. What is missing now and was missing the last time will
@@ -44,8 +78,9 @@ impl Lookout {
         before.intersection(&self.missing).cloned().collect()
     }
 
-    /// Membership is changing, or begins anew: what was missing may be on its way.
+    /// Membership is changing, or begins anew: what was missing may be on its way, and an answer is of another member.
     pub fn forget(&mut self) {
+        self.asked = None;
         self.missing.clear();
     }
 }

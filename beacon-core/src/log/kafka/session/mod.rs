@@ -123,21 +123,19 @@ impl KafkaSession {
 
     /// Joins anew if the group has long given this member what it has never heard of; see [`lookout`].
     fn look_out(&mut self) -> Result<Option<Event>, LogError> {
-        if self.protocol != Protocol::Consumer || !self.lookout.is_due(Instant::now()) {
+        if self.protocol != Protocol::Consumer {
             return Ok(None);
         }
+        if self.lookout.is_due(Instant::now())
+            && let Some(member) = self.client.member_id()
+        {
+            self.lookout.ask(Arc::clone(&self.cluster), self.config.group.clone(), member);
+        }
+        let Some(told) = self.lookout.answer() else { return Ok(None) };
         if self.membership.is_changing() {
             self.lookout.forget();
             return Ok(None);
         }
-        let Some(member) = self.client.member_id() else { return Ok(None) };
-        let told = match self.cluster.assignment_of(&self.config.group, &member, lookout::PATIENCE) {
-            Ok(told) => told,
-            Err(error) => {
-                tracing::debug!(group = %self.config.group, %error, "the group does not say what this member has");
-                return Ok(None);
-            }
-        };
         let membership = &self.membership;
         let missed = self.lookout.missed(told, |partition| membership.owns(partition));
         if missed.is_empty() {

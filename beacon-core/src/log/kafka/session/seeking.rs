@@ -6,6 +6,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::super::error::{from_call, log_error};
 use super::super::partitions::{list, list_at, native_partition};
+use super::super::raw::errors_of;
 use super::KafkaSession;
 use crate::log::{LogError, Offset, TopicPartition};
 
@@ -46,12 +47,7 @@ impl KafkaSession {
             self.client
                 .seek(&target, self.cluster.config().timeout)
                 .map_err(|error| from_call(&error, format_args!("seeking {partition} to {offset}")))?;
-            let code = target
-                .elements()
-                .first()
-                .and_then(|element| element.error().err())
-                .and_then(|error| error.rdkafka_error_code());
-            match code {
+            match errors_of(&target).pop().flatten() {
                 None => break,
                 Some(Code::State | Code::PreviousInProgress | Code::InProgress) if Instant::now() < deadline => {
                     // Mostly the start is a moment away. If not, an error has stopped the partition.
