@@ -8,4 +8,3 @@ mod groups;
 mod reading;
 mod stable;
 pub mod support;
-mod thief;

@@ -150,13 +150,6 @@ impl Client {
         is_member.then_some(membership)
     }
 
-    /// What the group knows this member by; `None` while it is not a member.
-    pub fn member_id(&self) -> Option<String> {
-        let membership = self.membership()?;
-        // SAFETY: live metadata; the id is a string inside of it, copied.
-        Some(unsafe { text_of(sys::rd_kafka_consumer_group_metadata_member_id(membership.native())) })
-    }
-
     /// Leaves the group, however long that takes; revocations that this causes are answered at once, and so is what was
     /// said before and not answered.
     ///

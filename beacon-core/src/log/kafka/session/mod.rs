@@ -5,12 +5,10 @@
 //! (`tests/kafka/commit.rs: a_commit_for_a_partition_of_somebody_else_is_refused`,
 //! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
-//! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read,
-//! [`lookout`] finds out what it was never told.
+//! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read.
 
 mod assignment;
 mod joining;
-mod lookout;
 mod seeking;
 
 use std::sync::{Arc, mpsc};
@@ -25,7 +23,6 @@ use crate::log::{
 };
 
 use self::joining::{choose_protocol, join, open_transactor};
-use self::lookout::Lookout;
 use super::admin::Cluster;
 use super::error::{from_call, kind_of, log_error};
 use super::inbox::Inbox;
@@ -53,7 +50,6 @@ pub(super) struct KafkaSession {
     inbox: Inbox,
     membership: Membership,
     protocol: Protocol,
-    lookout: Lookout,
     rejoin_at: Option<Instant>,
     /// The caller heard of a revocation and not of what followed it.
     revoked: bool,
@@ -80,7 +76,6 @@ impl KafkaSession {
             inbox,
             membership: Membership::default(),
             protocol,
-            lookout: Lookout::default(),
             rejoin_at: None,
             revoked: false,
             closed: false,
@@ -117,35 +112,7 @@ impl KafkaSession {
         self.client = join(&self.cluster, &self.config, self.protocol)?;
         self.inbox = Inbox::new(Arc::clone(&self.client), self.cluster.config().max_batch);
         let lost = self.membership.reset();
-        self.lookout.forget();
         Ok((!lost.is_empty()).then_some(Event::Lost(lost)))
-    }
-
-    /// Joins anew if the group has long given this member what it has never heard of; see [`lookout`].
-    fn look_out(&mut self) -> Result<Option<Event>, LogError> {
-        if self.protocol != Protocol::Consumer {
-            return Ok(None);
-        }
-        if self.lookout.is_due(Instant::now())
-            && let Some(member) = self.client.member_id()
-        {
-            self.lookout.ask(Arc::clone(&self.cluster), self.config.group.clone(), member);
-        }
-        let Some(told) = self.lookout.answer() else { return Ok(None) };
-        if self.membership.is_changing() {
-            self.lookout.forget();
-            return Ok(None);
-        }
-        let membership = &self.membership;
-        let missed = self.lookout.missed(told, |partition| membership.owns(partition));
-        if missed.is_empty() {
-            return Ok(None);
-        }
-        tracing::warn!(group = %self.config.group, ?missed, "the group has given these to this member, which was never told: joining anew");
-        if let Err(error) = leave(&self.client, &self.config.group) {
-            tracing::warn!(group = %self.config.group, %error, "joining anew without having left");
-        }
-        self.rejoin()
     }
 
     /// Offsets to commit as librdkafka wants them, all of them of owned partitions.
@@ -243,8 +210,6 @@ impl Session for KafkaSession {
                     return Ok(event);
                 }
             } else if let Some(event) = self.advance(left)? {
-                return Ok(event);
-            } else if let Some(event) = self.look_out()? {
                 return Ok(event);
             }
             if fetched_last {
