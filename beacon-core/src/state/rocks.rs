@@ -145,7 +145,9 @@ impl RocksStore {
         options.set_max_log_file_size(1 << 20);
         options.set_max_background_jobs(2);
         options.set_level_compaction_dynamic_level_bytes(true);
-        options.set_disable_auto_compactions(true);
+        // A new one has nothing to merge, and would have all of it at once if it began later.
+        let is_new = !path.join("CURRENT").exists();
+        options.set_disable_auto_compactions(!is_new);
         remove_old_snapshots(path)?;
         if let Some(reason) = known_damage(path)? {
             return Err(StateError::Damaged(reason));
@@ -155,7 +157,7 @@ impl RocksStore {
         write_options.disable_wal(true);
         let sums = sums.unwrap_or_else(|| FileSums::load(&beside(path, SUMS)));
         let mut store =
-            Self { db, path: path.to_owned(), write_options, sums, has_upkeep: false, most_tables: MANY_TABLES };
+            Self { db, path: path.to_owned(), write_options, sums, has_upkeep: is_new, most_tables: MANY_TABLES };
         store.most_tables = MANY_TABLES.max(store.tables_side_by_side()? + MORE_TABLES);
         Ok(store)
     }

@@ -25,6 +25,9 @@ fn rot(path: &Path) {
 }
 
 fn idle(path: &Path) -> RocksStore {
+    if !path.exists() {
+        assert!(RocksStore::open_idle(path, &RocksMemory::default(), None).expect("opened").has_upkeep, "a new one");
+    }
     RocksStore::open_idle(path, &RocksMemory::default(), None).expect("opened")
 }
 
