@@ -144,9 +144,19 @@ impl Membership {
         self.announced.get_mut(partition)
     }
 
-    /// Whether a started partition is paused; `None` if it is not started.
-    pub fn paused_mut(&mut self, partition: &TopicPartition) -> Option<&mut bool> {
-        self.started.get_mut(partition)
+    /// Takes note of which partitions are to be paused. Returns those that the client reads; the others it hears of when they
+    /// start.
+    pub fn set_paused<'a>(&mut self, partitions: &'a [TopicPartition], paused: bool) -> Vec<&'a TopicPartition> {
+        let mut started = Vec::new();
+        for partition in partitions {
+            if let Some(announced) = self.announced.get_mut(partition) {
+                announced.paused = paused;
+            } else if let Some(is_paused) = self.started.get_mut(partition) {
+                *is_paused = paused;
+                started.push(partition);
+            }
+        }
+        started
     }
 
     /// Started partitions that are paused.
@@ -246,10 +256,20 @@ mod tests {
         membership.note(Change::Given(parts(&[0])));
         membership.next();
         membership.announce(&at_zero(&parts(&[0])));
-        let announced = membership.announced_mut(&parts(&[0])[0]).expect("announced");
-        *announced = Announced { offset: 7, paused: true };
+        membership.announced_mut(&parts(&[0])[0]).expect("announced").offset = 7;
+        assert!(membership.set_paused(&parts(&[0]), true).is_empty(), "nothing reads it yet");
         let started = membership.take_announced();
         assert_eq!(started[&parts(&[0])[0]], Announced { offset: 7, paused: true });
         assert_eq!(membership.paused().count(), 1);
+    }
+
+    #[test]
+    fn what_is_paused_and_resumed_is_what_the_client_reads() {
+        let mut membership = owner_of(&[0, 1]);
+        let both = parts(&[0, 1]);
+        assert_eq!(membership.set_paused(&both, true), both.iter().collect::<Vec<_>>());
+        assert_eq!(membership.set_paused(&both[..1], false), [&both[0]]);
+        assert_eq!(membership.paused().collect::<Vec<_>>(), [&both[1]]);
+        assert!(membership.set_paused(&parts(&[2]), true).is_empty(), "not owned");
     }
 }

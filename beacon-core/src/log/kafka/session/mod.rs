@@ -233,15 +233,7 @@ impl Session for KafkaSession {
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         self.require_owned(partitions)?;
-        let mut started = Vec::new();
-        for partition in partitions {
-            if let Some(announced) = self.membership.announced_mut(partition) {
-                announced.paused = true;
-            } else if let Some(paused) = self.membership.paused_mut(partition) {
-                *paused = true;
-                started.push(partition);
-            }
-        }
+        let started = self.membership.set_paused(partitions, true);
         if started.is_empty() {
             return Ok(());
         }
@@ -256,15 +248,7 @@ impl Session for KafkaSession {
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         self.require_owned(partitions)?;
-        let mut started = Vec::new();
-        for partition in partitions {
-            if let Some(announced) = self.membership.announced_mut(partition) {
-                announced.paused = false;
-            } else if let Some(paused) = self.membership.paused_mut(partition) {
-                *paused = false;
-                started.push(partition);
-            }
-        }
+        let started = self.membership.set_paused(partitions, false);
         if started.is_empty() {
             return Ok(());
         }
