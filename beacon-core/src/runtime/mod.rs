@@ -19,6 +19,7 @@ mod environment;
 mod fault;
 mod intake;
 mod link;
+mod look_upstream;
 mod memory;
 mod opening;
 mod prepare;
