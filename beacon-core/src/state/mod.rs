@@ -21,6 +21,8 @@ mod order;
 mod registry;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+#[cfg(feature = "rocksdb")]
+mod rocks_snapshot;
 mod scope;
 mod shared;
 mod snapshot;

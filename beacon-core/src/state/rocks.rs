@@ -3,12 +3,7 @@
 //! One column family, so that a flush is atomic: after a crash the disk holds the state after a prefix of the writes,
 //! and the changelog offset stored in the same writes says which.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -16,8 +11,9 @@ use rocksdb::{
     IteratorMode, LruCacheOptions, Options, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use super::rocks_snapshot::{RocksSnapshot, beside, remove_old_snapshots};
 use super::store::file_error;
-use super::{Change, Checksum, Entry, FileSums, Snapshot, StateError, Store, StoreFile, Summing};
+use super::{Change, Entry, FileSums, Snapshot, StateError, Store};
 
 /// A store's write buffer: below this its files are too small, above it a flush takes too long.
 const LEAST_WRITE_BUFFER: usize = 1 << 20;
@@ -31,6 +27,10 @@ const LEAST_SHARD: usize = 8 << 20;
 const MANY_TABLES: u64 = 12;
 /// As many have been there when it was opened, and so many more.
 const MORE_TABLES: u64 = 4;
+
+/// What the checksums of a store's files are kept in, after the store's name. Not in its directory, which is removed as a
+/// whole by whoever finds it unusable.
+const SUMS: &str = ".sums";
 
 /// Memory shared by all stores of a process.
 #[derive(Clone)]
@@ -215,7 +215,7 @@ fn store_error(path: &Path, error: &rocksdb::Error) -> StateError {
 /// the store next shall know at once.
 const DAMAGED: &str = "DAMAGED";
 
-fn note_damage(path: &Path, reason: &str) {
+pub(super) fn note_damage(path: &Path, reason: &str) {
     let note = path.join(DAMAGED);
     if let Err(error) = std::fs::write(&note, reason) {
         tracing::warn!(path = %note.display(), %error, "damage of a store cannot be noted; it will be met again");
@@ -314,123 +314,12 @@ impl Store for RocksStore {
         // Without a write-ahead log the checkpoint holds what was flushed.
         self.flush()?;
         self.save_sums();
-        let number = LAST_SNAPSHOT.fetch_add(1, Ordering::Relaxed) + 1;
-        let directory = beside(&self.path, &format!("{SNAPSHOT}{number}"));
-        remove_directory(&directory)?;
-        let snapshot =
-            RocksSnapshot { directory, store: self.path.clone(), sums: self.sums.clone(), files: HashMap::new() };
+        let snapshot = RocksSnapshot::of(&self.path, self.sums.clone())?;
         let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error(&error))?;
-        checkpoint.create_checkpoint(&snapshot.directory).map_err(|error| store_error(&snapshot.directory, &error))?;
+        checkpoint
+            .create_checkpoint(snapshot.directory())
+            .map_err(|error| store_error(snapshot.directory(), &error))?;
         Ok(Box::new(snapshot))
-    }
-}
-
-/// What the checksums of a store's files are kept in, after the store's name. Not in its directory, which is removed as a
-/// whole by whoever finds it unusable.
-const SUMS: &str = ".sums";
-/// What a snapshot's directory is called, after the store's.
-const SNAPSHOT: &str = ".checkpoint-";
-/// Counted for the process: a store that was given up and opened again may still be uploading its last one.
-static LAST_SNAPSHOT: AtomicU64 = AtomicU64::new(0);
-
-/// Removes links that a killed process has left: they hold on to files that the store has long given up.
-fn remove_old_snapshots(path: &Path) -> Result<(), StateError> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    let prefix = format!("{}{SNAPSHOT}", name.to_string_lossy());
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    for entry in std::fs::read_dir(parent).map_err(|error| file_error(parent, &error))? {
-        let entry = entry.map_err(|error| file_error(parent, &error))?;
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            remove_directory(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// A neighbour of the store's directory: on the same file system, so that files are linked and not copied.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-fn remove_directory(directory: &Path) -> Result<(), StateError> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(directory, &error)),
-        _ => Ok(()),
-    }
-}
-
-/// Hard links to the files of one moment.
-struct RocksSnapshot {
-    directory: PathBuf,
-    /// The directory of the store itself.
-    store: PathBuf,
-    sums: FileSums,
-    /// What its files are known by.
-    files: HashMap<String, Checksum>,
-}
-
-/// Reads a file whose checksum is known, which may be remembered from long ago. Its end is an error if it is another one.
-struct Proved {
-    file: Option<File>,
-    hash: Summing<std::io::Sink>,
-    wanted: Checksum,
-    path: PathBuf,
-    store: PathBuf,
-}
-
-impl Read for Proved {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let Some(file) = &mut self.file else { return Ok(0) };
-        let read = file.read(buffer)?;
-        self.hash.write_all(&buffer[..read])?;
-        if read > 0 || buffer.is_empty() {
-            return Ok(read);
-        }
-        self.file = None;
-        let (_, found) = std::mem::replace(&mut self.hash, Summing::new(std::io::sink())).sum();
-        if found == self.wanted {
-            return Ok(0);
-        }
-        let reason = format!("{}: its bytes are not those that were written", self.path.display());
-        note_damage(&self.store, &reason);
-        Err(std::io::Error::other(format!("{reason}; its store is restored when it is opened again")))
-    }
-}
-
-impl Snapshot for RocksSnapshot {
-    fn files(&mut self) -> Result<Vec<StoreFile>, StateError> {
-        let path = |name: &str| self.directory.join(name);
-        let failed = |name: &str, error: std::io::Error| file_error(&path(name), &error);
-        let entries = std::fs::read_dir(&self.directory).map_err(|error| failed("", error))?;
-        let open = entries.map(|entry| {
-            let name = entry.map_err(|error| failed("", error))?.file_name().to_string_lossy().into_owned();
-            let file = File::open(path(&name)).map_err(|error| failed(&name, error))?;
-            Ok((name, file))
-        });
-        let sums = self.sums.of_all(open, failed)?;
-        self.files = sums.iter().map(|(name, _, checksum)| (name.clone(), *checksum)).collect();
-        let mut files: Vec<_> =
-            sums.into_iter().map(|(name, size, checksum)| StoreFile { name, size, checksum }).collect();
-        files.sort();
-        Ok(files)
-    }
-
-    fn open(&self, name: &str) -> Result<Box<dyn Read + Send>, StateError> {
-        let path = self.directory.join(name);
-        let file = File::open(&path).map_err(|error| file_error(&path, &error))?;
-        let Some(wanted) = self.files.get(name).copied() else { return Ok(Box::new(file)) };
-        let (file, hash, store) = (Some(file), Summing::new(std::io::sink()), self.store.clone());
-        Ok(Box::new(Proved { file, hash, wanted, path, store }))
-    }
-}
-
-impl Drop for RocksSnapshot {
-    fn drop(&mut self) {
-        if let Err(error) = remove_directory(&self.directory) {
-            tracing::warn!(%error, "a checkpoint's links are left; the next checkpoint removes them");
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! A store's tables: when they are merged, and that they are not read again for checksums that are known.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::state::StoreFile;
 
 /// Far more tables than a store leaves side by side.
 const FLUSHES: u32 = 10;
