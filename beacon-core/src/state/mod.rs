@@ -35,6 +35,8 @@ pub use checksum::{Checksum, Summing};
 pub(crate) use expiry::replay as replay_expiry;
 pub use expiry::{Expiries, Ttl};
 pub(crate) use file_sums::FileSums;
+#[cfg(all(test, feature = "rocksdb"))]
+pub(crate) use file_sums::rot;
 pub use list::{ListIter, ListState};
 pub use map::{MapIter, MapState};
 pub use memory::{MemoryIntake, MemoryStore};
