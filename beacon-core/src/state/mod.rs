@@ -4,7 +4,7 @@
 //! What it deliberately does not do: it knows no log and no commit, and never decides when to write.
 //!
 //! Invariant: after [`TaskState::drop_pending`] the state is byte for byte what it was after the last
-//! [`TaskState::apply`] (`src/state/task_state.rs: pending_and_unstored_writes_and_cache_behave_like_a_map`).
+//! [`TaskState::apply`] (`src/state/task_state_tests.rs: pending_and_unstored_writes_and_cache_behave_like_a_map`).
 
 mod checksum;
 pub mod division;
