@@ -25,6 +25,7 @@ pub mod rocks;
 mod rocks_snapshot;
 mod scope;
 mod shared;
+mod slot;
 mod snapshot;
 mod store;
 mod table;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::table::Key;
+use super::slot::Key;
 
 /// Slots of a table by key.
 #[derive(Debug, Default)]

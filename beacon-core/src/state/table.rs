@@ -10,112 +10,13 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use smallvec::SmallVec;
 
 use super::order::Order;
+use super::slot::{Committed, Key, Pending, SLOT_BYTES, Slot, Value, Written, newer, pending};
 use super::{Change, layout};
-
-/// A key; those of most jobs need no allocation.
-pub(super) type Key = SmallVec<[u8; 32]>;
-/// A value, likewise.
-type Value = SmallVec<[u8; 16]>;
-
-/// What an entry costs, beside key and value where they are too long for it.
-const SLOT_BYTES: usize = std::mem::size_of::<Slot>() + 8;
 
 /// The store is told when it misses this much, however much room there is: one write is not to take long.
 const MOST_UNSTORED: usize = 8 << 20;
-
-/// What is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Committed {
-    /// Nobody asked the store.
-    Unknown,
-    Absent,
-    /// `Slot::value`.
-    Present,
-}
-
-/// What the next commit will say of it.
-#[derive(Debug, PartialEq, Eq)]
-enum Pending {
-    /// Nothing new.
-    Nothing,
-    Delete,
-    Put(Value),
-}
-
-/// An entry. There are many: what only few have at a time, a pending write, is elsewhere.
-#[derive(Debug)]
-struct Slot {
-    key: Key,
-    /// Empty unless it is [`Committed::Present`].
-    value: Value,
-    hash: u32,
-    /// Its place in `Table::written`, plus 1; 0: not written since the last commit.
-    written: u32,
-    committed: Committed,
-    /// The store does not have what is committed yet.
-    unstored: bool,
-    /// The store is known to have no such entry.
-    store_lacks: bool,
-    /// It is in `Table::newer`.
-    listed: bool,
-    /// It was used since the last time somebody looked for entries to let go.
-    used: bool,
-    /// `false`: free to take.
-    live: bool,
-}
-
-impl Slot {
-    /// `None`: ask the store.
-    fn committed(&self) -> Option<Option<&[u8]>> {
-        match self.committed {
-            Committed::Present => Some(Some(&self.value)),
-            Committed::Absent => Some(None),
-            Committed::Unknown => None,
-        }
-    }
-
-    /// What the store is to learn.
-    fn unstored_change(&self) -> Option<Change<'_>> {
-        match self.committed {
-            Committed::Present if self.unstored => Some(Change::Put(&self.key, &self.value)),
-            Committed::Absent if self.unstored => Some(Change::Delete(&self.key)),
-            _ => None,
-        }
-    }
-
-    /// Bytes it holds in memory whether or not a write is pending.
-    fn held_bytes(&self) -> usize {
-        let spilled = |of: usize, is: bool| if is { of } else { 0 };
-        SLOT_BYTES + spilled(self.value.len(), self.value.spilled()) + spilled(self.key.len(), self.key.spilled())
-    }
-
-    /// Bytes of what the store does not have yet.
-    fn unstored_bytes(&self) -> usize {
-        if self.unstored { self.held_bytes() } else { 0 }
-    }
-}
-
-/// A slot that was written since the last commit. The write may have been taken back.
-#[derive(Debug)]
-struct Written {
-    id: u32,
-    pending: Pending,
-}
-
-impl Written {
-    /// What the next commit changes.
-    fn change<'a>(&'a self, slots: &'a [Slot]) -> Option<Change<'a>> {
-        let key = &slots[self.id as usize].key;
-        match &self.pending {
-            Pending::Nothing => None,
-            Pending::Delete => Some(Change::Delete(key)),
-            Pending::Put(value) => Some(Change::Put(key, value)),
-        }
-    }
-}
 
 /// Pending writes with undo of the current step, over committed ones that the store does not have yet, over a cache.
 ///
@@ -498,18 +399,6 @@ impl Table {
 
 /// A write taken out: key, and value unless it is a delete.
 pub(super) type Write = (Key, Option<Box<[u8]>>);
-
-/// What is pending of a slot.
-fn pending<'a>(written: &'a [Written], slot: &Slot) -> &'a Pending {
-    slot.written.checked_sub(1).map_or(&Pending::Nothing, |place| &written[place as usize].pending)
-}
-
-/// What a slot has that is newer than the store.
-fn newer<'a>(slots: &'a [Slot], written: &'a [Written], id: u32) -> Option<Change<'a>> {
-    let slot = &slots[id as usize];
-    let pending = slot.written.checked_sub(1).and_then(|place| written[place as usize].change(slots));
-    pending.or_else(|| slot.unstored_change())
-}
 
 /// The index looks at high bits, too.
 fn spread(hash: u32) -> u64 {

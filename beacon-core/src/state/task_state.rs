@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use super::table::{Key, Table, Write};
+use super::slot::Key;
+use super::table::{Table, Write};
 use super::{Change, Entry, Snapshot, StateError, Store, layout};
 
 /// Keys with their values, in key order.
