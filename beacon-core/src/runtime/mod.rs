@@ -18,6 +18,7 @@ mod config;
 mod environment;
 mod fault;
 mod intake;
+mod joining;
 mod link;
 mod look_upstream;
 mod memory;

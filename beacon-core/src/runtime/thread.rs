@@ -1,6 +1,7 @@
 //! One stream thread: polls its session, feeds its tasks, fires their timers.
 //!
-//! How tasks come and go is in `opening`, how their work is committed or dropped in `committing`.
+//! How it comes into its group and leaves it is in `joining`, how tasks come and go in `opening`, how their work is committed
+//! or dropped in `committing`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,26 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::AppConfig;
 use super::app::{AppError, Shared};
 use super::calls::Calls;
 use super::checkpointing::Checkpointing;
 use super::commit::{Pending, commit_due, poll_wait};
 use super::environment::Environment;
-use super::fault::{Blame, Fault, is_passing, panic_text};
+use super::fault::{Blame, Fault, panic_text};
 use super::link::Link;
 use super::memory::TableShare;
 use super::opening::Waiting;
 use super::removal::Removals;
-use super::rivalry::{Fenced, Fences};
+use super::rivalry::Fences;
 use super::slot::Slot;
-use super::standby::{Standbys, flush_at_end};
+use super::standby::Standbys;
 use super::stats::{Gauges, Stats};
 use super::stores::TaskStores;
 use super::trimming::Trimming;
 use super::upkeep::Upkeep;
 use super::upstream::Upstream;
-use super::{AppConfig, Membership};
-use crate::log::{Event, Log, LogError, Offset, RecordBatch, Session, SessionConfig, TopicPartition};
+use crate::log::{Event, Log, Offset, RecordBatch, TopicPartition};
 use crate::task::{TaskError, TaskId};
 use crate::time::ProcessingTime;
 use crate::topology::Topology;
@@ -59,8 +60,8 @@ pub(super) struct StreamThread {
     pub(super) blame: Blame,
     pub(super) number: u32,
     /// `None`: not in the group.
-    link: Option<Link>,
-    joined_before: bool,
+    pub(super) link: Option<Link>,
+    pub(super) joined_before: bool,
     /// Partition count of each topic read.
     pub(super) partitions: BTreeMap<Arc<str>, u32>,
     pub(super) slots: BTreeMap<TaskId, Slot>,
@@ -81,7 +82,7 @@ pub(super) struct StreamThread {
     /// When the last commit began.
     pub(super) committed_at: Option<Duration>,
     pub(super) gauges: Gauges,
-    fences: Fences,
+    pub(super) fences: Fences,
     idle: bool,
     last_now: ProcessingTime,
 }
@@ -151,24 +152,6 @@ impl StreamThread {
         }
     }
 
-    fn step_apart(&mut self) -> Result<Next, AppError> {
-        match self.join() {
-            Ok(session) => {
-                self.link = Some(Link::new(session));
-                self.standbys.joined(self.environment.now());
-            }
-            Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, application = self.blame.application, "cannot join; trying again");
-                return Ok(Next::StepAfter(self.config.retry_backoff));
-            }
-            Err(error) => return Err(self.blame.log_error(error)),
-        }
-        if !std::mem::replace(&mut self.joined_before, true) {
-            self.shared.joined.fetch_add(1, Ordering::AcqRel);
-        }
-        Ok(Next::Step)
-    }
-
     fn step_joined(&mut self, mut link: Link) -> Result<Next, AppError> {
         let served = if self.stopping() { self.finish(&mut link) } else { self.serve(&mut link) };
         match served {
@@ -184,68 +167,8 @@ impl StreamThread {
         }
     }
 
-    /// The session is over; whether another one helps is up to the fault.
-    fn fall_out(&mut self, mut link: Link, fault: Fault) -> Result<Next, AppError> {
-        // Before the session goes: whoever is given these tasks next finds their directories free.
-        self.forget_all();
-        let application = &self.blame.application;
-        match fault {
-            Fault::Fenced(reason) => {
-                Stats::add(&self.shared.stats.fenced, 1);
-                match self.fences.note(self.environment.now()) {
-                    Fenced::Once => tracing::warn!(reason, application, "fenced by a newer owner; joining again"),
-                    Fenced::Again { say, wait } => {
-                        if say {
-                            tracing::error!(
-                                reason,
-                                application,
-                                instance = self.config.instance,
-                                "fenced again and again: another live process uses this instance name, and neither can \
-                                 work; give each process a name of its own"
-                            );
-                        }
-                        return Ok(Next::StepAfter(wait));
-                    }
-                }
-            }
-            Fault::Abort(reason) | Fault::Rejoin(reason) => {
-                Stats::add(&self.shared.stats.rejoined, 1);
-                tracing::error!(reason, application, "cannot go on as it is; joining again");
-            }
-            Fault::Fatal(error) => {
-                if let Err(error) = link.abort() {
-                    tracing::warn!(%error, application, "the open transaction is left to its time-out");
-                }
-                return Err(error);
-            }
-        }
-        Ok(Next::StepAfter(self.config.retry_backoff))
-    }
-
     pub(super) fn stopping(&self) -> bool {
         self.shared.stop.load(Ordering::Acquire)
-    }
-
-    fn join(&mut self) -> Result<Box<dyn Session>, LogError> {
-        let application = self.topology.application();
-        let mut topics: Vec<String> = self.topology.sources().iter().map(|source| source.topic.to_string()).collect();
-        topics.extend(self.topology.internal_topics().iter().map(|topic| topic.name.to_string()));
-        for topic in &topics {
-            if !self.partitions.contains_key(topic.as_str()) {
-                let count = self.log.describe_topic(topic)?.map_or(self.config.partitions, |topic| topic.partitions);
-                self.partitions.insert(topic.as_str().into(), count);
-            }
-        }
-        if self.calls.is_none() {
-            let appender = self.log.appender()?.into();
-            self.calls = Some(Calls::new(appender, self.config.calls_in_flight, self.config.retry_backoff));
-        }
-        let member = format!("{application}-{}-{}", self.config.instance, self.number);
-        let mut config = SessionConfig::new(application, member.clone(), topics);
-        config.instance_id = (self.config.membership == Membership::Static).then_some(member);
-        config.session_timeout = self.config.session_timeout;
-        config.transaction_timeout = self.config.transaction_timeout;
-        self.log.session(config)
     }
 
     /// Commits what can be committed before the end.
@@ -426,32 +349,6 @@ impl StreamThread {
         slot.task.positions.reach_end(partition, end);
         if slot.task.positions.trail() {
             self.trailing_since.get_or_insert_with(|| self.environment.now());
-        }
-    }
-
-    fn leave(&mut self, link: Link) {
-        self.forget_all();
-        if let Err(error) = link.session.close() {
-            tracing::warn!(%error, "could not leave the group; the others wait until the session expires");
-        }
-    }
-
-    /// Nothing pending may be kept. What is committed is as good on the disk as in the changelog, and quicker to have.
-    fn forget_all(&mut self) {
-        for (id, mut slot) in std::mem::take(&mut self.slots) {
-            if self.stores.outlive_the_process() {
-                flush_at_end(id, &mut slot.task);
-            }
-        }
-        self.standbys.close();
-        self.waiting.clear();
-        self.upstream = None;
-        self.dirty_since = None;
-        self.trailing_since = None;
-        self.calls = None;
-        self.gauges.forget_all();
-        if let Some(checkpointing) = &mut self.checkpointing {
-            checkpointing.forget_all();
         }
     }
 }
