@@ -15,6 +15,7 @@ mod claims;
 mod commit;
 mod committing;
 mod config;
+mod copies;
 mod environment;
 mod fault;
 mod intake;

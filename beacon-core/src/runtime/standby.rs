@@ -4,8 +4,8 @@
 //! waits for that with its store open, so that tasks which stay are not closed and opened again. *Standby*: a copy of
 //! somebody else's task follows its changelog, so that a takeover reads a tail instead of everything.
 //!
-//! What it deliberately does not do: it agrees on nothing with other processes. Each ranks the tasks by a hash of its
-//! own name and keeps the first of those it does not own, which spreads copies without making a promise about each task.
+//! What it deliberately does not do: it agrees on nothing with other processes. Each chooses its copies for itself: see
+//! [`copies`](super::copies).
 //!
 //! Invariant: a copy holds committed records only, and whoever takes it over plans its restore as from a disk
 //! (`tests/simulation/checkpoints.rs: standby_copies_begin_from_checkpoints_and_change_nothing_that_comes_out`, and a program that
@@ -15,11 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpointing::{Fetch, Fetched};
+use super::copies::chosen;
 use super::restore::{self, Stand};
 use super::slot::Slot;
 use super::stats::Stats;
 use super::thread::StreamThread;
-use crate::codec::murmur2;
 use crate::log::{Event, Isolation, LogError, Reader};
 use crate::planted::{self, Planted};
 use crate::state::StateError;
@@ -33,17 +33,6 @@ const SLICE: Duration = Duration::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// After a failure copies are let be for so long: a full disk, a log that is away.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// The copies a process keeps: the first `count` tasks in its own order (rendezvous hashing, Thaler and Ravishankar
-/// 1998) that none of its threads claims.
-fn chosen(instance: &str, partitions: u32, claimed: &BTreeSet<TaskId>, count: u32) -> BTreeSet<TaskId> {
-    let mut ranked: Vec<_> = (0..partitions)
-        .filter(|partition| !claimed.contains(&TaskId::Keyed(*partition)))
-        .map(|partition| (murmur2(format!("{partition} of {instance}").as_bytes()), partition))
-        .collect();
-    ranked.sort_unstable();
-    ranked.into_iter().take(count as usize).map(|(_, partition)| TaskId::Keyed(partition)).collect()
-}
 
 struct Kept {
     task: Task,
@@ -368,43 +357,5 @@ impl StreamThread {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keyed(partitions: impl IntoIterator<Item = u32>) -> BTreeSet<TaskId> {
-        partitions.into_iter().map(TaskId::Keyed).collect()
-    }
-
-    #[test]
-    fn copies_are_of_tasks_that_nobody_here_claims() {
-        let claimed = keyed([0, 1]);
-        assert_eq!(chosen("a", 4, &claimed, 8), keyed([2, 3]));
-        assert_eq!(chosen("a", 4, &claimed, 1).len(), 1);
-        assert!(chosen("a", 4, &claimed, 0).is_empty());
-    }
-
-    #[test]
-    fn processes_choose_differently_so_that_most_tasks_have_a_copy() {
-        let mut copies: BTreeMap<TaskId, u32> = BTreeMap::new();
-        for instance in 0..8 {
-            for id in chosen(&instance.to_string(), 32, &BTreeSet::new(), 12) {
-                *copies.entry(id).or_default() += 1;
-            }
-        }
-        // Three copies a task on average; chance leaves a few without.
-        assert!(copies.len() >= 28, "{copies:?}");
-        assert!(copies.values().all(|count| *count < 8), "{copies:?}");
-    }
-
-    #[test]
-    fn a_choice_changes_only_by_what_is_claimed() {
-        let before = chosen("b", 16, &BTreeSet::new(), 6);
-        let taken = *before.first().expect("six");
-        let after = chosen("b", 16, &BTreeSet::from([taken]), 6);
-        assert_eq!(before.difference(&after).collect::<Vec<_>>(), [&taken]);
     }
 }
