@@ -180,10 +180,10 @@
 //!   (`tests/operators.rs: named_outputs_are_streams_of_their_own_and_taken_back_with_the_step`).
 //! * A join says the same with crashes (`tests/operators.rs: what_a_join_says_is_the_same_with_crashes`).
 //! * Windows tell what all records, sorted, come to, out of order and through crashes
-//!   (`tests/windows.rs: windows_tell_what_the_oracle_tells`, `tests/windows.rs: sessions_tell_what_the_oracle_tells`).
-//! * Event time is right behind a `key_by` (`tests/windows.rs: nothing_in_order_is_late_behind_a_rekey`), and idle
-//!   partitions do not hold it up (`tests/windows.rs: an_idle_partition_holds_nobody_up`), also through kills, on the embedded log
-//!   (`tests/embedded/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_through_kills`), on Kafka
+//!   (`tests/windows/oracle.rs: windows_tell_what_the_oracle_tells`, `tests/windows/oracle.rs: sessions_tell_what_the_oracle_tells`).
+//! * Event time is right behind a `key_by` (`tests/windows/oracle.rs: nothing_in_order_is_late_behind_a_rekey`), and idle
+//!   partitions do not hold it up (`tests/windows/main.rs: an_idle_partition_holds_nobody_up`), also through kills, on the
+//!   embedded log (`tests/embedded/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_through_kills`), on Kafka
 //!   (`tests/kafka/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_through_kills`) and in simulation
 //!   (`tests/simulation/silent.rs: silent_partitions_behind_a_rekey_hold_nobody_up_under_any_fault`).
 //! * Calls are made at least once, counted once

@@ -5,7 +5,8 @@
 //! replaces the one before.
 //!
 //! Invariant: while a key has windows, its timer is set at or before the moment the first of them closes or is
-//! forgotten (`tests/windows.rs: windows_tell_what_the_oracle_tells`, `tests/windows.rs: sessions_tell_what_the_oracle_tells`).
+//! forgotten (`tests/windows/oracle.rs: windows_tell_what_the_oracle_tells`,
+//! `tests/windows/oracle.rs: sessions_tell_what_the_oracle_tells`).
 
 use std::marker::PhantomData;
 
