@@ -7,7 +7,7 @@ mod contract;
 mod faults;
 // The chaos uses all of it.
 #[allow(dead_code)]
-#[path = "../chaos/job.rs"]
+#[path = "../chaos/job/mod.rs"]
 mod job;
 mod job_trouble;
 mod logins;
