@@ -8,16 +8,17 @@
 
 mod ledger;
 mod members;
+mod records;
+mod running;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use beacon_core::log::embedded::EmbeddedLog;
 use tempfile::TempDir;
 
 pub use ledger::Ledger;
@@ -30,14 +31,9 @@ use crate::kafka::Kafka;
 use crate::metric;
 use crate::ports::free_port;
 use crate::process::{Launch, Process};
-use crate::topic::{self, Entry};
+use crate::topic;
 use crate::wait::wait_until;
 use members::{Place, Shape};
-
-/// A stop finishes deliveries under way, for eight seconds at most, and the commit in hand.
-const STOP: Duration = Duration::from_secs(30);
-/// A start on Kafka makes topics; under Rust's debug profile and with two cores that takes its time.
-const START: Duration = Duration::from_secs(60);
 
 /// The installation. Dropping it kills what runs; after a failed test its directory is kept, and its path printed.
 pub struct World {
@@ -207,58 +203,6 @@ impl World {
         }
     }
 
-    /// Starts every member that does not run, and waits until the API is ready.
-    #[track_caller]
-    pub fn start_all(&mut self) {
-        for index in 0..self.members.len() {
-            self.start_member(index);
-        }
-        self.wait_ready(self.index(Role::Gateway));
-    }
-
-    /// Starts one member; on the embedded log, the process. Does nothing when it runs.
-    #[track_caller]
-    pub fn start(&mut self, role: Role) {
-        let index = self.index(role);
-        self.start_member(index);
-        if matches!(self.members[index].role, Role::Gateway | Role::OtherGateway) {
-            self.wait_ready(index);
-        }
-    }
-
-    #[track_caller]
-    fn start_member(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        if member.process.as_mut().is_none_or(|process| process.ended().is_some()) {
-            let process = member.launch.start().unwrap_or_else(|error| panic!("{error:#}"));
-            member.process = Some(process);
-        }
-    }
-
-    #[track_caller]
-    fn wait_ready(&mut self, index: usize) {
-        let role = self.members[index].role;
-        let ready = format!("{}/-/ready", self.url_of(role));
-        if let Err(error) = self.process(role).wait_ready(&ready, START) {
-            panic!("{error:#}");
-        }
-    }
-
-    /// Kills every process at the same moment, as a power cut would.
-    pub fn kill9_all(&mut self) {
-        for member in &mut self.members {
-            if let Some(process) = &mut member.process {
-                process.kill9();
-            }
-        }
-    }
-
-    /// Kills one member; on the embedded log, the process.
-    #[track_caller]
-    pub fn kill9(&mut self, role: Role) {
-        self.process(role).kill9();
-    }
-
     /// Removes the disk that a member keeps its state on, as if its machine had burnt. On the embedded log the log is on
     /// another one.
     ///
@@ -289,24 +233,6 @@ impl World {
         (0..partitions).map(count).collect()
     }
 
-    /// Where each partition of a topic (its name without prefix) begins.
-    ///
-    /// # Panics
-    /// On the embedded log while its process runs.
-    #[track_caller]
-    pub fn starts_of(&mut self, topic: &str) -> Vec<u64> {
-        let name = self.name(topic);
-        let starts = match &self.shape {
-            Shape::Kafka { bootstrap, .. } => topic::starts_kafka(bootstrap, &name),
-            Shape::Embedded { storage } => {
-                let log = EmbeddedLog::open(storage.join(members::LOG_DIRECTORY))
-                    .unwrap_or_else(|error| panic!("the log must be free: {error}"));
-                topic::starts_log(log.as_ref(), &name)
-            }
-        };
-        starts.unwrap_or_else(|error| panic!("cannot look at {name}: {error:#}"))
-    }
-
     /// Runs `beacon app` on this installation's log, with these arguments. On the embedded log its process must be stopped.
     ///
     /// # Panics
@@ -331,121 +257,6 @@ impl World {
     /// The folder of its checkpoints as the flag `--checkpoints` takes it.
     pub fn checkpoints_url(&self) -> String {
         format!("file://{}", self.checkpoints().display())
-    }
-
-    /// SIGTERM to one member; on the embedded log, to the process. Does nothing when it has ended.
-    ///
-    /// # Panics
-    /// As [`World::stop_all`].
-    #[track_caller]
-    pub fn stop(&mut self, role: Role) {
-        let process = self.process(role);
-        if process.ended().is_none() {
-            let status = process.terminate(STOP);
-            assert!(status.success(), "{role:?} ended with {status} on SIGTERM\n{}", process.tail());
-        }
-    }
-
-    /// The full name of a topic or application.
-    fn name(&self, name: &str) -> String {
-        match &self.shape {
-            Shape::Kafka { prefix, .. } => format!("{prefix}{name}"),
-            Shape::Embedded { .. } => format!("{}{name}", members::DEFAULT_PREFIX),
-        }
-    }
-
-    /// The member's process, to freeze it or look at its output.
-    ///
-    /// # Panics
-    /// When it was never started.
-    #[track_caller]
-    pub fn process(&mut self, role: Role) -> &mut Process {
-        let index = self.index(role);
-        self.members[index].process.as_mut().expect("every member of a world was started")
-    }
-
-    /// SIGTERM to every member; returns when all have ended.
-    ///
-    /// # Panics
-    /// When one takes longer than 30 s, or ends otherwise than with exit code 0.
-    #[track_caller]
-    pub fn stop_all(&mut self) {
-        for member in self.members.iter_mut().rev() {
-            let Some(process) = &mut member.process else { continue };
-            if process.ended().is_none() {
-                let status: ExitStatus = process.terminate(STOP);
-                assert!(status.success(), "{:?} ended with {status} on SIGTERM\n{}", member.role, process.tail());
-            }
-        }
-    }
-
-    /// Panics when a member that was started is no longer running.
-    #[track_caller]
-    pub fn assert_alive(&mut self) {
-        for member in &mut self.members {
-            if let Some(process) = &mut member.process
-                && let Some(status) = process.ended()
-            {
-                panic!("{:?} ended by itself with {status}\n{}", member.role, process.tail());
-            }
-        }
-    }
-
-    /// All committed records of one of Beacon's topics. An embedded log is stopped for it, and started again.
-    #[track_caller]
-    pub fn read(&mut self, topic: &str) -> Vec<Entry> {
-        let entries = match &self.shape {
-            Shape::Kafka { bootstrap, prefix, .. } => topic::read_kafka(bootstrap, &format!("{prefix}{topic}")),
-            Shape::Embedded { .. } => {
-                let read = self.while_stopped(|log, name| topic::read_log(log, &name(topic)));
-                self.start_all();
-                read
-            }
-        };
-        entries.unwrap_or_else(|error| panic!("cannot read {topic}: {error:#}"))
-    }
-
-    /// Writes records (key, value) straight to one of Beacon's topics, past the gateway, and returns when they are
-    /// durable. An embedded log is stopped for it, and started again.
-    #[track_caller]
-    pub fn write(&mut self, topic: &str, records: &[(Vec<u8>, Vec<u8>)]) {
-        let written = match &self.shape {
-            Shape::Kafka { bootstrap, prefix, .. } => {
-                topic::write_kafka(bootstrap, &format!("{prefix}{topic}"), records, &[])
-            }
-            Shape::Embedded { .. } => {
-                let written = self.while_stopped(|log, name| topic::write_log(log, &name(topic), records));
-                self.start_all();
-                written
-            }
-        };
-        written.unwrap_or_else(|error| panic!("cannot write to {topic}: {error:#}"));
-    }
-
-    /// Ends the scenario: stops every process with SIGTERM, each of which must exit with 0, and reads what was decided
-    /// and delivered.
-    #[track_caller]
-    pub fn finish(mut self) -> Ledger {
-        self.stop_all();
-        let read = match &self.shape {
-            Shape::Kafka { bootstrap, prefix, .. } => {
-                Ledger::read(|topic| topic::read_kafka(bootstrap, &format!("{prefix}{topic}")))
-            }
-            Shape::Embedded { .. } => {
-                self.while_stopped(|log, name| Ledger::read(|topic| topic::read_log(log, &name(topic))))
-            }
-        };
-        read.unwrap_or_else(|error| panic!("cannot read what was decided: {error:#}"))
-    }
-
-    /// Opens the embedded log, which its process must leave first.
-    #[track_caller]
-    fn while_stopped<T>(&mut self, act: impl FnOnce(&EmbeddedLog, &dyn Fn(&str) -> String) -> T) -> T {
-        self.stop_all();
-        let Shape::Embedded { storage } = &self.shape else { panic!("only an embedded log belongs to one process") };
-        let log = EmbeddedLog::open(storage.join(members::LOG_DIRECTORY))
-            .unwrap_or_else(|error| panic!("after a clean stop the log is free: {error}"));
-        act(&log, &|topic| format!("{}{topic}", members::DEFAULT_PREFIX))
     }
 
     /// Waits until the API shows `count` active alerts.
