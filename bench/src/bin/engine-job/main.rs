@@ -60,7 +60,7 @@ fn settings(workload: &str, partitions: u32) -> Result<AppConfig> {
     let mut settings = AppConfig::new(partitions);
     settings.state = StateLocation::Directory(PathBuf::from(variable("STATE_DIR")?));
     // Less than two thirds of what the tuned Kafka Streams gets, which has 64 MB for blocks and as much for write buffers.
-    settings.memory = Some(StoreMemory::new(MemoryBudget::of(76 << 20)));
+    settings.memory = Some(StoreMemory::new(MemoryBudget::of(80 << 20)));
     let interval = env::var("COMMIT_MS").unwrap_or_else(|_| "100".to_owned());
     settings.commit_interval = Duration::from_millis(interval.parse().context("COMMIT_MS")?);
     // The interval is to mean the same for all systems: an engine that commits whenever its input is empty is not compared
