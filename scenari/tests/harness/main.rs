@@ -5,3 +5,4 @@ mod frozen_broker;
 mod older_broker;
 mod receivers;
 mod sources;
+mod unheard;

@@ -253,6 +253,8 @@ const OURS: &[&str] = &[
     "group.remote.assignor",
     "heartbeat.interval.ms",
     "isolation.level",
+    // What sessions act on is said on a level that must not be left out; what is shown is for the subscriber to choose.
+    "log_level",
     "metadata.broker.list",
     "partition.assignment.strategy",
     "partitioner",

@@ -15,7 +15,7 @@ use super::client::Client;
 use super::codes::{
     error_of, own_result_of, rd_kafka_ConfigResource_error, rd_kafka_error_code, rd_kafka_event_error, take_error,
 };
-use super::conversions::{milliseconds, text_in, text_of};
+use super::conversions::{milliseconds, names, text_in, text_of};
 
 /// Why a request got no answer: a code, and what librdkafka or the broker said.
 pub type AdminError = (RDKafkaErrorCode, String);
@@ -108,6 +108,50 @@ impl Client {
 
     /// The members of a group, of either protocol: instance id, or client id for dynamic members.
     pub fn group_members(&self, group: &str, timeout: Duration) -> Result<Vec<String>, AdminError> {
+        let mut members = Vec::new();
+        self.each_member(group, timeout, |member| {
+            // SAFETY: live while this is called; the strings are copied.
+            let (instance, client) = unsafe {
+                (
+                    text_of(sys::rd_kafka_MemberDescription_group_instance_id(member)),
+                    text_of(sys::rd_kafka_MemberDescription_client_id(member)),
+                )
+            };
+            members.push(if instance.is_empty() { client } else { instance });
+        })?;
+        members.sort();
+        Ok(members)
+    }
+
+    /// What a group says that the member with this id has; nothing of one that it does not know.
+    pub fn group_assignment(
+        &self,
+        group: &str,
+        member_id: &str,
+        timeout: Duration,
+    ) -> Result<Vec<(String, i32)>, AdminError> {
+        let mut assignment = Vec::new();
+        self.each_member(group, timeout, |member| {
+            // SAFETY: live while this is called, and so are its assignment and the list in that; all is copied.
+            unsafe {
+                if text_of(sys::rd_kafka_MemberDescription_consumer_id(member)) == member_id {
+                    let has = sys::rd_kafka_MemberDescription_assignment(member);
+                    if !has.is_null() {
+                        assignment = names(sys::rd_kafka_MemberAssignment_partitions(has));
+                    }
+                }
+            }
+        })?;
+        Ok(assignment)
+    }
+
+    /// Calls with each member of a group, which lives as long as the call.
+    fn each_member(
+        &self,
+        group: &str,
+        timeout: Duration,
+        mut with: impl FnMut(*const sys::rd_kafka_MemberDescription_t),
+    ) -> Result<(), AdminError> {
         let name = c_string(group)?;
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         let answer = self.ask(operation, timeout, |rk, options, queue| {
@@ -123,7 +167,6 @@ impl Client {
             }
             let mut count = 0;
             let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
-            let mut members = Vec::new();
             for index in 0..count {
                 let described = *groups.add(index);
                 match borrowed_error(sys::rd_kafka_ConsumerGroupDescription_error(described)) {
@@ -133,15 +176,11 @@ impl Client {
                     None => {}
                 }
                 for number in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(described) {
-                    let member = sys::rd_kafka_ConsumerGroupDescription_member(described, number);
-                    let instance = text_of(sys::rd_kafka_MemberDescription_group_instance_id(member));
-                    let client = text_of(sys::rd_kafka_MemberDescription_client_id(member));
-                    members.push(if instance.is_empty() { client } else { instance });
+                    with(sys::rd_kafka_ConsumerGroupDescription_member(described, number));
                 }
             }
-            members.sort();
-            Ok(members)
         }
+        Ok(())
     }
 
     /// Sets configurations of a consumer group kept on the broker (KIP-848 `GROUP` resource, incremental).

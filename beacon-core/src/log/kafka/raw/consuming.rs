@@ -65,6 +65,12 @@ impl Client {
         std::mem::take(&mut *lock(&self.callbacks.rebalances))
     }
 
+    /// Whether a heartbeat got no answer in time since this was asked last.
+    pub fn take_unheard(&self) -> bool {
+        // Mostly not: looked at before it is written to, because this is asked at each poll.
+        self.callbacks.unheard.load(Ordering::Acquire) && self.callbacks.unheard.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether partitions come and go one by one (KIP-848, cooperative) or all at once (range, eager).
     pub fn is_incremental(&self) -> bool {
         // SAFETY: live client; the returned string is static.
@@ -148,6 +154,13 @@ impl Client {
         };
         let is_member = generation > 0 && !member.is_empty();
         is_member.then_some(membership)
+    }
+
+    /// What the group knows this member by; `None` while it is not a member.
+    pub fn member_id(&self) -> Option<String> {
+        let membership = self.membership()?;
+        // SAFETY: live metadata; the id is a string inside of it, copied.
+        Some(unsafe { text_of(sys::rd_kafka_consumer_group_metadata_member_id(membership.native())) })
     }
 
     /// Leaves the group, however long that takes; revocations that this causes are answered at once, and so is what was

@@ -5,10 +5,12 @@
 //! (`tests/kafka/commit.rs: a_commit_for_a_partition_of_somebody_else_is_refused`,
 //! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
-//! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read.
+//! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read,
+//! [`lookout`] finds out what it was never told.
 
 mod assignment;
 mod joining;
+mod lookout;
 mod seeking;
 
 use std::sync::{Arc, mpsc};
@@ -23,6 +25,7 @@ use crate::log::{
 };
 
 use self::joining::{choose_protocol, join, open_transactor};
+use self::lookout::Lookout;
 use super::admin::Cluster;
 use super::error::{from_call, kind_of, log_error};
 use super::inbox::Inbox;
@@ -50,6 +53,7 @@ pub(super) struct KafkaSession {
     inbox: Inbox,
     membership: Membership,
     protocol: Protocol,
+    lookout: Lookout,
     rejoin_at: Option<Instant>,
     /// The caller heard of a revocation and not of what followed it.
     revoked: bool,
@@ -76,6 +80,7 @@ impl KafkaSession {
             inbox,
             membership: Membership::default(),
             protocol,
+            lookout: Lookout::default(),
             rejoin_at: None,
             revoked: false,
             closed: false,
@@ -112,7 +117,37 @@ impl KafkaSession {
         self.client = join(&self.cluster, &self.config, self.protocol)?;
         self.inbox = Inbox::new(Arc::clone(&self.client), self.cluster.config().max_batch);
         let lost = self.membership.reset();
+        self.lookout = Lookout::default();
         Ok((!lost.is_empty()).then_some(Event::Lost(lost)))
+    }
+
+    /// Joins anew if the group has given this member what it has never heard of; see [`lookout`].
+    fn look_out(&mut self) -> Result<Option<Event>, LogError> {
+        let now = Instant::now();
+        if self.client.take_unheard() && self.protocol == Protocol::Consumer {
+            self.lookout.alarm(now);
+        }
+        if self.lookout.is_due(now)
+            && let Some(member) = self.client.member_id()
+        {
+            let (cluster, client) = (Arc::clone(&self.cluster), Arc::clone(&self.client));
+            self.lookout.ask(cluster, client, &self.config, member);
+        }
+        let Some(told) = self.lookout.answer(now) else { return Ok(None) };
+        if self.membership.is_changing() {
+            self.lookout.look_again();
+            return Ok(None);
+        }
+        let membership = &self.membership;
+        let missed = self.lookout.missed(told, |partition| membership.owns(partition));
+        if missed.is_empty() {
+            return Ok(None);
+        }
+        tracing::warn!(group = %self.config.group, ?missed, "the group has given these to this member, which was never told: joining anew");
+        if let Err(error) = leave(&self.client, &self.config.group) {
+            tracing::warn!(group = %self.config.group, %error, "joining anew without having left");
+        }
+        self.rejoin()
     }
 
     /// Offsets to commit as librdkafka wants them, all of them of owned partitions.
@@ -210,6 +245,8 @@ impl Session for KafkaSession {
                     return Ok(event);
                 }
             } else if let Some(event) = self.advance(left)? {
+                return Ok(event);
+            } else if let Some(event) = self.look_out()? {
                 return Ok(event);
             }
             if fetched_last {
