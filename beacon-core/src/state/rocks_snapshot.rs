@@ -1,7 +1,7 @@
 //! The files of a store at one moment, as hard links in a directory beside it.
 //!
-//! What it deliberately does not do: it copies nothing, and trusts no checksum that is remembered: a file is summed again
-//! while it is read.
+//! What it deliberately does not do: it copies nothing, and lets no file be read to its end whose bytes are not those of the
+//! checksum that is remembered.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -206,8 +206,36 @@ fn three_members(log: &dyn Log, thief: &mut Thief) -> [Member; 3] {
         third.session.close().expect("closed");
         while thief.members().len() > 2 {
             members.iter_mut().for_each(Member::follow);
+            assert!(Instant::now() < deadline, "a member that has left is still there");
         }
         members.iter_mut().for_each(Member::follow);
+    }
+}
+
+/// The first gives up what it has, the second what the first is to have, and the thief is told of that; false when the first
+/// was.
+fn steal_what_the_first_is_to_have([first, second, third]: &mut [Member; 3], thief: &mut Thief) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let victim = loop {
+        first.follow();
+        third.follow();
+        let members = thief.members();
+        let epoch = |id: &str| members.iter().find(|member| member.0 == id).map(|member| member.1);
+        if first.owned.is_empty() && epoch(&first.id) == epoch(&third.id) {
+            break (first.id.clone(), epoch(&first.id).expect("a member"));
+        }
+        assert!(Instant::now() < deadline, "{:?} is not given up", first.owned);
+    };
+    loop {
+        if thief.steal(&victim) {
+            return true;
+        }
+        first.follow();
+        second.follow();
+        if !first.owned.is_empty() {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "{victim:?} is told nothing");
     }
 }
 
@@ -222,36 +250,31 @@ fn a_member_that_never_heard_of_its_partitions_gets_them_after_all() {
     let mut thief =
         Thief { broker: TcpStream::connect(kafka.bootstrap()).expect("connected"), group: "group".to_owned() };
     thief.broker.set_nodelay(true).expect("set");
-    let [mut first, mut second, mut third] = three_members(&*log, &mut thief);
-
-    // The first gives up what it has, and is content with the epoch of the third.
-    let deadline = Instant::now() + PATIENCE;
-    let victim = loop {
-        first.follow();
-        third.follow();
-        let members = thief.members();
-        let epoch = |id: &str| members.iter().find(|member| member.0 == id).map(|member| member.1);
-        if first.owned.is_empty() && epoch(&first.id) == epoch(&third.id) {
-            break (first.id.clone(), epoch(&first.id).expect("a member"));
+    let mut members = loop {
+        let mut members = three_members(&*log, &mut thief);
+        if steal_what_the_first_is_to_have(&mut members, &mut thief) {
+            break members;
         }
-        assert!(Instant::now() < deadline, "{:?} is not given up", first.owned);
+        // Its own heartbeat was first.
+        leave(members);
+        while !thief.members().is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     };
-    // The second gives up what the first is to have: who asks next is told.
-    while !thief.steal(&victim) {
-        second.follow();
-        assert!(Instant::now() < deadline, "{victim:?} is told nothing");
-    }
     kafka.pause();
     std::thread::sleep(FROZEN);
     kafka.resume();
     let (thawed, deadline) = (Instant::now(), Instant::now() + PATIENCE);
-    let mut members = [first, second, third];
     while members.iter().map(|member| member.owned.len()).sum::<usize>() < 4 {
         members.iter_mut().for_each(Member::follow);
         let owned: Vec<_> = members.iter().map(|member| &member.owned).collect();
         assert!(Instant::now() < deadline, "{owned:?} are not all");
     }
     println!("all are read {:?} after the broker went on", thawed.elapsed());
+    leave(members);
+}
+
+fn leave(members: [Member; 3]) {
     for member in members {
         member.session.close().expect("closed");
     }

@@ -14,7 +14,7 @@ use super::super::admin::Cluster;
 use super::super::error::log_error;
 use super::super::partitions::list;
 use super::super::raw::Client;
-use crate::log::{LogError, SessionConfig, TopicPartition};
+use crate::log::{LogError, LogErrorKind, SessionConfig, TopicPartition};
 
 /// How long after a heartbeat without an answer the group is asked, and from one question to the next.
 const EVERY: Duration = Duration::from_secs(3);
@@ -23,8 +23,8 @@ const EVERY: Duration = Duration::from_secs(3);
 const LOOKS: u32 = 3;
 /// How long the coordinator may take to show that it works.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// How long an answer is waited for, by a thread that has nothing else to do. A request that is given up while its
-/// coordinator is looked for ends the process by an assertion when that is found (librdkafka 2.12.1).
+/// How long an answer is waited for, by a thread that has nothing else to do: as long as librdkafka lets a request take, because
+/// one that is given up while its coordinator is looked for is sure to meet the assertion that [`Lookout::ask`] tells of.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 type Told = Result<BTreeSet<TopicPartition>, LogError>;
@@ -52,8 +52,9 @@ impl Lookout {
 
     /// Asks the group what it has given to the member with this id, on a thread of its own.
     ///
-    /// Only when its coordinator has just answered something else: librdkafka (2.12.1) ends the process by an assertion
-    /// (`eonce->refcnt > 0`) when such a request meets an outage of the coordinator, whatever its time-out.
+    /// Only when its coordinator has just answered the member: librdkafka (2.12.1) ends the process by an assertion
+    /// (`eonce->refcnt > 0`) when such a request meets an outage of the coordinator, whatever its time-out. That is a sign of life
+    /// of the broker; the question goes by another client's connection. The thread holds the cluster until it is answered.
     pub fn ask(&mut self, cluster: Arc<Cluster>, client: Arc<Client>, config: &SessionConfig, member: String) {
         let (tell, told) = mpsc::sync_channel(1);
         let group = config.group.clone();
@@ -73,7 +74,7 @@ impl Lookout {
             Ok(_) => self.asked = Some(told),
             Err(error) => {
                 tracing::debug!(%error, "no thread to ask the group with; asking later");
-                self.next = Some(Instant::now() + EVERY);
+                self.postpone(Instant::now());
             }
         }
     }
@@ -85,11 +86,16 @@ impl Lookout {
             return None;
         }
         self.asked = None;
-        self.next = Some(now + EVERY);
+        self.postpone(now);
         match answer.ok()? {
             Ok(told) => Some(told),
+            Err(error) if error.kind() == LogErrorKind::Retriable => {
+                tracing::debug!(%error, "the group does not say what this member has; asking again");
+                None
+            }
             Err(error) => {
-                tracing::debug!(%error, "the group does not say what this member has");
+                tracing::warn!(%error, "the group does not say what this member has");
+                self.looked();
                 None
             }
         }
@@ -104,11 +110,21 @@ impl Lookout {
     ) -> Vec<TopicPartition> {
         let missing: BTreeSet<_> = told.into_iter().filter(|partition| !has(partition)).collect();
         let before = std::mem::replace(&mut self.missing, missing);
+        self.looked();
+        before.intersection(&self.missing).cloned().collect()
+    }
+
+    /// Nobody can be asked about this member now.
+    pub fn postpone(&mut self, now: Instant) {
+        self.next = Some(now + EVERY);
+    }
+
+    /// One look less; the last one is that which finds nothing missing.
+    fn looked(&mut self) {
         self.looks = self.looks.saturating_sub(1);
         if self.looks == 0 && self.missing.is_empty() {
             self.next = None;
         }
-        before.intersection(&self.missing).cloned().collect()
     }
 
     /// Membership is changing: what was missing may be on its way.
@@ -177,5 +193,22 @@ mod tests {
         assert_eq!(lookout.answer(begin + EVERY), None);
         assert!(!lookout.is_due(begin + EVERY));
         assert!(lookout.is_due(begin + 2 * EVERY));
+    }
+
+    #[test]
+    fn a_group_that_may_not_be_asked_is_not_asked_for_ever() {
+        let (mut lookout, begin) = (Lookout::default(), Instant::now());
+        lookout.alarm(begin);
+        let mut asked = 0;
+        let mut now = begin + EVERY;
+        while lookout.is_due(now) {
+            let (tell, told) = mpsc::sync_channel(1);
+            lookout.asked = Some(told);
+            tell.send(Err(LogError::new(LogErrorKind::Fatal, "not authorized".to_owned()))).expect("it listens");
+            assert_eq!(lookout.answer(now), None);
+            asked += 1;
+            now += EVERY;
+        }
+        assert_eq!(asked, LOOKS);
     }
 }

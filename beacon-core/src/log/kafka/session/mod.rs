@@ -127,11 +127,14 @@ impl KafkaSession {
         if self.client.take_unheard() && self.protocol == Protocol::Consumer {
             self.lookout.alarm(now);
         }
-        if self.lookout.is_due(now)
-            && let Some(member) = self.client.member_id()
-        {
-            let (cluster, client) = (Arc::clone(&self.cluster), Arc::clone(&self.client));
-            self.lookout.ask(cluster, client, &self.config, member);
+        if self.lookout.is_due(now) {
+            match self.client.member_id() {
+                Some(member) => {
+                    let (cluster, client) = (Arc::clone(&self.cluster), Arc::clone(&self.client));
+                    self.lookout.ask(cluster, client, &self.config, member);
+                }
+                None => self.lookout.postpone(now),
+            }
         }
         let Some(told) = self.lookout.answer(now) else { return Ok(None) };
         if self.membership.is_changing() {
@@ -144,6 +147,8 @@ impl KafkaSession {
             return Ok(None);
         }
         tracing::warn!(group = %self.config.group, ?missed, "the group has given these to this member, which was never told: joining anew");
+        // Until it has joined. An open transaction is aborted by the caller, who hears that all is lost.
+        self.rejoin_at = Some(now);
         if let Err(error) = leave(&self.client, &self.config.group) {
             tracing::warn!(group = %self.config.group, %error, "joining anew without having left");
         }
@@ -200,7 +205,7 @@ fn leave(client: &Arc<Client>, group: &str) -> Result<(), LogError> {
     let (tell, told) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new().name("kafka-leave".into()).spawn(move || {
         let left = leaving.close_consumer();
-        // The session's is the last one: with it the client goes.
+        // The session's is the last one, or a question's to the coordinator for a moment: with it the client goes.
         drop(leaving);
         // Who has stopped waiting does not want to know.
         let _ = tell.send(left);
