@@ -219,6 +219,7 @@ impl Client {
         timeout: Duration,
         request: impl FnOnce(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     ) -> Result<Answer, AdminError> {
+        let timeout = timeout.min(LONGEST);
         // SAFETY: the client is live; options and queue are destroyed once each, after the answer is there or given up.
         let event = unsafe {
             let rk = self.native();
@@ -226,7 +227,7 @@ impl Client {
             let mut text = [0 as c_char; 256];
             let set = sys::rd_kafka_AdminOptions_set_request_timeout(
                 options,
-                milliseconds(timeout.min(LONGEST)),
+                milliseconds(timeout),
                 text.as_mut_ptr(),
                 text.len(),
             );

@@ -22,6 +22,12 @@ const CLOSE_SLICE: Duration = Duration::from_millis(20);
 pub struct Membership(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
 impl Membership {
+    /// What the group knows this member by.
+    pub fn member_id(&self) -> String {
+        // SAFETY: live metadata; the id is a string inside of it, copied.
+        unsafe { text_of(sys::rd_kafka_consumer_group_metadata_member_id(self.native())) }
+    }
+
     /// For the other modules of the unsafe layer.
     pub(super) fn native(&self) -> *mut sys::rd_kafka_consumer_group_metadata_t {
         self.0.as_ptr()
@@ -145,22 +151,10 @@ impl Client {
         // SAFETY: live consumer; the result is null or owned by us.
         let metadata = NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(self.native()) })?;
         let membership = Membership(metadata);
-        // SAFETY: live metadata; the member id is a string inside of it.
-        let (generation, member) = unsafe {
-            (
-                sys::rd_kafka_consumer_group_metadata_generation_id(metadata.as_ptr()),
-                text_of(sys::rd_kafka_consumer_group_metadata_member_id(metadata.as_ptr())),
-            )
-        };
-        let is_member = generation > 0 && !member.is_empty();
+        // SAFETY: live metadata.
+        let generation = unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.as_ptr()) };
+        let is_member = generation > 0 && !membership.member_id().is_empty();
         is_member.then_some(membership)
-    }
-
-    /// What the group knows this member by; `None` while it is not a member.
-    pub fn member_id(&self) -> Option<String> {
-        let membership = self.membership()?;
-        // SAFETY: live metadata; the id is a string inside of it, copied.
-        Some(unsafe { text_of(sys::rd_kafka_consumer_group_metadata_member_id(membership.native())) })
     }
 
     /// Leaves the group, however long that takes; revocations that this causes are answered at once, and so is what was

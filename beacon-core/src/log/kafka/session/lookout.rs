@@ -25,7 +25,7 @@ const LOOKS: u32 = 3;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long an answer is waited for, by a thread that has nothing else to do: as long as librdkafka lets a request take, because
 /// one that is given up while its coordinator is looked for is sure to meet the assertion that [`Lookout::ask`] tells of.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::MAX;
 
 type Told = Result<BTreeSet<TopicPartition>, LogError>;
 

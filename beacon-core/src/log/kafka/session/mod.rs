@@ -128,10 +128,10 @@ impl KafkaSession {
             self.lookout.alarm(now);
         }
         if self.lookout.is_due(now) {
-            match self.client.member_id() {
-                Some(member) => {
+            match self.client.membership() {
+                Some(membership) => {
                     let (cluster, client) = (Arc::clone(&self.cluster), Arc::clone(&self.client));
-                    self.lookout.ask(cluster, client, &self.config, member);
+                    self.lookout.ask(cluster, client, &self.config, membership.member_id());
                 }
                 None => self.lookout.postpone(now),
             }
