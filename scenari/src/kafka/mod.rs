@@ -14,6 +14,7 @@ mod node;
 mod secured;
 
 use std::env;
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -138,6 +139,14 @@ impl Kafka {
     /// `host:port` for `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where a broker from jars keeps its data and what each start of it wrote.
+    pub fn directory(&self) -> Option<PathBuf> {
+        match &self.broker {
+            Broker::Node(node) => Some(lock(node).directory().to_owned()),
+            Broker::Container(_) | Broker::Outside => None,
+        }
     }
 
     /// Kills the broker as a power cut would, and leaves it dead. Its clients see connections refused.

@@ -28,7 +28,7 @@ pub(super) struct Node {
     process: Process,
     // Dropped after the process: first the broker goes, then its data.
     _reaper: Reaper,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Node {
@@ -71,7 +71,7 @@ impl Node {
             .args(["-cp", &jars.class_path, "kafka.Kafka"])
             .arg(&settings);
         let process = launch.start()?;
-        Ok(Self { port, secured, launch, process, _reaper: reaper, _directory: directory })
+        Ok(Self { port, secured, launch, process, _reaper: reaper, directory })
     }
 
     pub(super) fn bootstrap(&self) -> String {
@@ -99,6 +99,10 @@ impl Node {
         self.process.kill9();
         self.process = self.launch.start()?;
         Ok(())
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(super) fn tail(&self) -> String {

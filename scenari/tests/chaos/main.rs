@@ -7,6 +7,7 @@
 //!
 //! `BEACON_CHAOS_ROUNDS` says how many rounds (default 10), `BEACON_CHAOS_SEED` which run. A failure names the seed of
 //! its round: `BEACON_CHAOS_ROUND_SEED` does that plan again, as exactly as clocks, kernels and brokers allow.
+//! `BEACON_CHAOS_KEEP` names a directory for the broker's data and everybody's output, to look for a cause in.
 
 mod job;
 mod plan;
@@ -61,6 +62,9 @@ fn every_record_counts_once_whatever_fails() {
         stage.set_workers(log.as_ref(), &job.application(), [a, b]).expect("the workers of this round");
         let started = Instant::now();
         if let Err(error) = act_out(&mut stage, &log, &words, &steps, &mut auditor, &job.application()) {
+            if let Some(into) = std::env::var_os("BEACON_CHAOS_KEEP").filter(|into| !into.is_empty()) {
+                stage.keep(into.as_ref()).expect("a directory to keep the round in");
+            }
             panic!("round {round}: {error:#}\nagain: make chaos ROUND_SEED={seed:#x}");
         }
         let outputs = words.outputs();

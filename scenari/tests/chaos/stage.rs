@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,18 @@ impl Stage {
     /// The checkpoints, whatever the weather is between them and the workers.
     pub fn storage(&self) -> Result<Arc<dyn ObjectStore>> {
         Ok(open_with(&url(self.s3.port()), &worker::storage_options())?)
+    }
+
+    /// Copies what everybody has written, data and output of each start, into a directory: for whoever looks for a cause.
+    ///
+    /// # Errors
+    /// They cannot be copied.
+    pub fn keep(&self, into: &Path) -> Result<()> {
+        std::fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
+        let directories = [Some(self.directory.path().to_owned()), self.kafka.directory()];
+        let copied = Command::new("cp").arg("-a").args(directories.into_iter().flatten()).arg(into).status()?;
+        ensure!(copied.success(), "cp -a into {}: {copied}", into.display());
+        Ok(())
     }
 
     fn state_of(directory: PathBuf, who: Worker) -> PathBuf {
