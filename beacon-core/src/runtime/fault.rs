@@ -79,6 +79,22 @@ impl Blame {
         }
     }
 
+    /// What became of a step of a task's operators, a panic among it.
+    pub(super) fn step<T>(
+        &self,
+        id: TaskId,
+        result: std::thread::Result<Result<T, TaskError>>,
+        at: impl Fn() -> String,
+    ) -> Result<T, Fault> {
+        match result {
+            Ok(result) => result.map_err(|source| self.task(id, source)),
+            Err(panic) => {
+                let reason = format!("an operator panicked: {}", panic_text(panic.as_ref()));
+                Err(self.task(id, TaskError::Stop { at: at(), reason }))
+            }
+        }
+    }
+
     fn task_ended(&self, id: TaskId, source: TaskError) -> Fault {
         Fault::Fatal(AppError::Task { application: self.application.clone(), task: id.to_string(), source })
     }

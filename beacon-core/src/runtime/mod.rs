@@ -18,6 +18,7 @@ mod config;
 mod copies;
 mod environment;
 mod fault;
+mod feeding;
 mod intake;
 mod joining;
 mod link;

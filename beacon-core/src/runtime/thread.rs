@@ -1,7 +1,7 @@
 //! One stream thread: polls its session, feeds its tasks, fires their timers.
 //!
-//! How it comes into its group and leaves it is in `joining`, how tasks come and go in `opening`, how their work is committed
-//! or dropped in `committing`.
+//! How it comes into its group and leaves it is in `joining`, how tasks come and go in `opening`, how records come to them in
+//! `feeding`, how their work is committed or dropped in `committing`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use super::calls::Calls;
 use super::checkpointing::Checkpointing;
 use super::commit::{Pending, commit_due, poll_wait};
 use super::environment::Environment;
-use super::fault::{Blame, Fault, panic_text};
+use super::fault::{Blame, Fault};
 use super::link::Link;
 use super::memory::TableShare;
 use super::opening::Waiting;
@@ -28,16 +28,13 @@ use super::stores::TaskStores;
 use super::trimming::Trimming;
 use super::upkeep::Upkeep;
 use super::upstream::Upstream;
-use crate::log::{Event, Log, Offset, RecordBatch, TopicPartition};
-use crate::task::{TaskError, TaskId};
+use crate::log::{Event, Log, Offset, TopicPartition};
+use crate::task::TaskId;
 use crate::time::ProcessingTime;
 use crate::topology::Topology;
 
 /// Due timers fired per turn and task, so that a storm of them does not starve the input.
 const TIMERS_PER_TURN: usize = 4096;
-
-/// Records after which it is looked, in the middle of a batch, whether pending state has grown too large.
-const RECORDS_PER_LOOK: usize = 64;
 
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +249,7 @@ impl StreamThread {
         self.last_now
     }
 
-    fn pending(&self) -> Pending {
+    pub(super) fn pending(&self) -> Pending {
         let now = self.environment.now();
         Pending {
             age: self.dirty_since.map(|since| now.saturating_sub(since)),
@@ -272,34 +269,6 @@ impl StreamThread {
         Ok(earliest.map(|deadline| deadline.since(now)))
     }
 
-    fn feed(&mut self, batch: &dyn RecordBatch, link: &mut Link) -> Result<(), Fault> {
-        let now = self.now();
-        Stats::add(&self.shared.stats.records, batch.len() as u64);
-        for index in 0..batch.len() {
-            let record = batch.get(index);
-            let id = self.task_of(record.topic, record.partition);
-            let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.restore.is_none()) else {
-                let reason = format!("a record of {record:?} came for a task that is not running");
-                return Err(Fault::Rejoin(reason));
-            };
-            let fed = {
-                let (task, mut send) = (&mut slot.task, link.sender());
-                catch_unwind(AssertUnwindSafe(|| task.feed(record, now, &mut send)))
-            };
-            self.dirty_since.get_or_insert_with(|| self.environment.now());
-            // The end of an input that never rests may never be told.
-            if !slot.backlog.is_empty() {
-                slot.backlog.note(&record.topic_partition(), record.offset + 1);
-            }
-            self.check(id, fed, || format!("{record:?}"))?;
-            // A batch may come to far more state than input.
-            if index % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1 && self.pending().bytes >= self.config.commit_bytes {
-                self.commit(link)?;
-            }
-        }
-        Ok(())
-    }
-
     fn fire_timers(&mut self, link: &mut Link) -> Result<(), Fault> {
         let now = self.now();
         let ids: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.may_fire()).map(|(id, _)| *id).collect();
@@ -308,7 +277,7 @@ impl StreamThread {
             let earliest = slot.task.next_timer().map_err(|source| self.blame.state(id, source))?;
             let (task, mut send) = (&mut slot.task, link.sender());
             let fired = catch_unwind(AssertUnwindSafe(|| task.fire_timers(now, TIMERS_PER_TURN, &mut send)));
-            let fired = self.check(id, fired, || format!("timers of task {id}"))?;
+            let fired = self.blame.step(id, fired, || format!("timers of task {id}"))?;
             if fired > 0 {
                 self.dirty_since.get_or_insert_with(|| self.environment.now());
                 Stats::add(&self.shared.stats.timers, fired as u64);
@@ -316,22 +285,6 @@ impl StreamThread {
             }
         }
         Ok(())
-    }
-
-    /// Sorts out what an operator did wrong.
-    fn check<T>(
-        &self,
-        id: TaskId,
-        result: std::thread::Result<Result<T, TaskError>>,
-        at: impl Fn() -> String,
-    ) -> Result<T, Fault> {
-        match result {
-            Ok(result) => result.map_err(|source| self.blame.task(id, source)),
-            Err(panic) => {
-                let reason = format!("an operator panicked: {}", panic_text(panic.as_ref()));
-                Err(self.blame.task(id, TaskError::Stop { at: at(), reason }))
-            }
-        }
     }
 
     pub(super) fn task_of(&self, topic: &Arc<str>, partition: u32) -> TaskId {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::layout::{self, EXPIRING, KEYED};
+use super::layout::{self, EXPIRING, EntryKey, KEYED};
 use super::{Entry, KeyedScope, StateError, Ttl, expiry};
 use crate::codec::Codec;
 use crate::time::ProcessingTime;
@@ -34,12 +34,21 @@ impl KeyedStore {
         bytes
     }
 
+    /// The current key's entry, of stores that have one per key: what [`KeyedStore::prefix`] is, without an allocation.
+    pub(super) fn entry(&self, scope: &impl KeyedScope) -> EntryKey {
+        let (group, key) = scope.key_at();
+        layout::keyed_entry(self.space(), self.id, group, key)
+    }
+
     /// The value of an entry that is alive.
     pub(super) fn get<V: Codec>(&self, scope: &impl KeyedScope, entry: &[u8]) -> Result<Option<V>, StateError> {
-        let Some(stored) = scope.state().get(entry)? else { return Ok(None) };
-        let Some(bytes) = self.seen(scope.now(), &stored)? else { return Ok(None) };
-        self.note_use(scope, entry);
-        self.decode(bytes).map(Some)
+        let now = scope.now();
+        let living = |stored: &[u8]| self.seen(now, stored)?.map(|bytes| self.decode(bytes)).transpose();
+        let found = scope.state().read(entry, |stored| stored.map_or(Ok(None), living))??;
+        if found.is_some() {
+            self.note_use(scope, entry);
+        }
+        Ok(found)
     }
 
     /// Whether handing out an entry changes something.
@@ -56,7 +65,7 @@ impl KeyedStore {
 
     pub(super) fn put<V: Codec>(&self, scope: &mut impl KeyedScope, entry: &[u8], value: &V) {
         match self.ttl {
-            None => scope.state_mut().put(entry, &value.to_bytes()),
+            None => scope.state_mut().put_encoded(entry, value),
             Some(ttl) => {
                 let now = scope.now();
                 let (state, expiries) = scope.parts();

@@ -4,6 +4,8 @@
 //! groups are one contiguous range and doubling the partition count halves it: partition = hash mod P takes the low
 //! bits of the hash, which reversed are the high bits of the group.
 
+use smallvec::SmallVec;
+
 use crate::codec::key_hash;
 
 /// State of operators, by key.
@@ -51,11 +53,27 @@ pub fn group_of_hash(hash: u32) -> u16 {
 
 /// Appends `space, group, id, key length, key`: the prefix of everything of that key there.
 pub fn keyed_prefix(out: &mut Vec<u8>, space: u8, id: u32, group: u16, key: &[u8]) {
-    out.push(space);
-    out.extend_from_slice(&group.to_be_bytes());
-    out.extend_from_slice(&id.to_be_bytes());
-    out.extend_from_slice(&(key.len() as u32).to_be_bytes());
+    out.extend_from_slice(&keyed_head(space, id, group, key));
     out.extend_from_slice(key);
+}
+
+/// [`keyed_prefix`] as it is: of an entry that is the only one of its key there.
+pub fn keyed_entry(space: u8, id: u32, group: u16, key: &[u8]) -> EntryKey {
+    let mut entry = EntryKey::from_slice(&keyed_head(space, id, group, key));
+    entry.extend_from_slice(key);
+    entry
+}
+
+/// The key of an entry while it is looked up; those of most jobs need no allocation.
+pub type EntryKey = SmallVec<[u8; 64]>;
+
+fn keyed_head(space: u8, id: u32, group: u16, key: &[u8]) -> [u8; 11] {
+    let mut head = [0; 11];
+    head[0] = space;
+    head[1..3].copy_from_slice(&group.to_be_bytes());
+    head[3..7].copy_from_slice(&id.to_be_bytes());
+    head[7..].copy_from_slice(&(key.len() as u32).to_be_bytes());
+    head
 }
 
 /// Appends `space, id`: the prefix of a task-wide state.
@@ -102,6 +120,7 @@ mod tests {
             keyed_prefix(&mut bytes, KEYED, id, key_group(&key), &key);
             bytes.extend_from_slice(&rest);
             prop_assert_eq!(split_keyed(&bytes), Some((id, &key[..], &rest[..])));
+            prop_assert!(bytes.starts_with(&keyed_entry(KEYED, id, key_group(&key), &key)));
         }
     }
 

@@ -5,12 +5,16 @@ use std::cell::RefCell;
 use super::slot::Key;
 use super::table::{Table, Write};
 use super::{Change, Entry, Snapshot, StateError, Store, layout};
+use crate::codec::Codec;
 
 /// Keys with their values, in key order.
 pub type Entries = Vec<Entry>;
 
 /// What a task keeps in memory of its committed state unless it is told, in bytes: see [`TaskState::set_room`].
 pub const ROOM_BYTES: usize = 1 << 20;
+
+/// Room kept for the bytes of the next value.
+const MOST_ENCODED: usize = 4 << 10;
 
 /// Writes of the table that a scan looks at in one go.
 const PAGE: usize = 64;
@@ -24,12 +28,14 @@ pub struct TaskState {
     store: Box<dyn Store>,
     /// Borrowed for single looks only, never while a visitor runs: a visitor may read.
     table: RefCell<Table>,
+    /// Of the value being put.
+    encoded: Vec<u8>,
 }
 
 impl TaskState {
     /// State over a store of committed bytes.
     pub fn new(store: Box<dyn Store>) -> Self {
-        Self { store, table: RefCell::new(Table::new(ROOM_BYTES)) }
+        Self { store, table: RefCell::new(Table::new(ROOM_BYTES)), encoded: Vec::new() }
     }
 
     /// What it may keep in memory of its committed state, in bytes: entries it read or wrote lately, three quarters of
@@ -60,6 +66,16 @@ impl TaskState {
     /// Sets the value at `key`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
         self.table.get_mut().put(key, value);
+    }
+
+    /// Sets the value at `key` to the bytes of `value`.
+    pub(crate) fn put_encoded<V: Codec>(&mut self, key: &[u8], value: &V) {
+        let Self { table, encoded, .. } = self;
+        encoded.clear();
+        value.encode(encoded);
+        table.get_mut().put(key, encoded);
+        // One large value is no reason to keep its room for the small ones.
+        encoded.shrink_to(MOST_ENCODED);
     }
 
     /// Sets the value at `key`, where there is none: a delete before the store hears of it then leaves no trace.

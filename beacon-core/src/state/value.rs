@@ -19,18 +19,18 @@ impl<V: Codec> Value<V> {
     /// # Errors
     /// When the store fails or its bytes are not a `V`.
     pub fn get(&self, scope: &impl KeyedScope) -> Result<Option<V>, StateError> {
-        self.store.get(scope, &self.store.prefix(scope))
+        self.store.get(scope, &self.store.entry(scope))
     }
 
     /// Sets the value of the current key.
     pub fn set(&self, scope: &mut impl KeyedScope, value: &V) {
-        let entry = self.store.prefix(scope);
+        let entry = self.store.entry(scope);
         self.store.put(scope, &entry, value);
     }
 
     /// Removes the value of the current key.
     pub fn clear(&self, scope: &mut impl KeyedScope) {
-        let entry = self.store.prefix(scope);
+        let entry = self.store.entry(scope);
         scope.state_mut().delete(&entry);
     }
 }
