@@ -370,5 +370,9 @@ proptest! {
                 model.iter_mut().for_each(|(_, end)| *end = now + 60);
             }
         }
+        // Steps that touch none of it sweep it away, however often reads have moved its end.
+        talk.advance(64);
+        (0..200).for_each(|_| talk.tell("a", "get"));
+        prop_assert_eq!(talk.stored(), 0);
     }
 }

@@ -11,10 +11,15 @@
 //!
 //! Invariants, each under a test:
 //!
-//! * a manifest is put after all its files, and a file that a kept manifest lists is never deleted
-//!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`);
-//! * any manifest of a task is a pure function of its changelog offset, so that it does not matter who of several
-//!   owners wrote it: a zombie's is merely old
+//! * a manifest is put after all its files
+//!   (`src/runtime/checkpointing/upload_tests.rs: a_manifest_is_put_after_all_its_files`), and a file that a kept manifest
+//!   lists is never deleted
+//!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`), nor shared when
+//!   somebody may be about to (`src/checkpoint/tests.rs: an_old_orphan_is_sent_again_before_it_is_shared`);
+//! * the state that a manifest of a task restores is a pure function of its changelog offset
+//!   (`src/task/tests.rs: after_each_commit_state_is_the_changelog_and_positions_are_what_was_committed`,
+//!   `src/state/task_state_tests.rs: pending_and_unstored_writes_and_cache_behave_like_a_map`), so that it does not matter
+//!   who of several owners wrote it: a zombie's is merely old
 //!   (`src/checkpoint/tests.rs: what_is_judged_good_restores_through_crashes_zombies_damage_and_clean_ups`);
 //! * the changelog is kept from the oldest kept manifest on, and not trimmed at all before there are as many valid ones
 //!   as are to be kept

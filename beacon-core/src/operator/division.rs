@@ -4,9 +4,11 @@
 //! a re-keyed topic; they are divided twice, for the tasks that read them and for the tasks they are about. All readers
 //! have read everything when this happens, so no announcement is under way.
 //!
-//! Invariant: nobody takes a writer for further than it will say it is. A merged writer goes on from where its slowest
-//! part was, so that what one of its parts would have sent in time is not late
-//! (`src/operator/division.rs: no_writer_is_taken_for_further_than_it_is`).
+//! Invariant: nobody takes a writer for further than it will say it is, while the job has a source that cannot be idle
+//! (`src/operator/division.rs: no_writer_is_taken_for_further_than_it_is`); where all may be, a merged task can fall behind
+//! what it has said when it is restarted. A merged writer goes on from where its slowest part was, be that idle, so that
+//! what one of its parts would have sent in time is not late
+//! (`src/operator/division.rs: a_merged_writer_is_no_further_than_its_idle_part`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -246,6 +248,15 @@ mod tests {
         assert_eq!(divide_marks(halve, &[stored(&[5, 7, 3, 9]), stored(&[5, 7, 3, 9])]), stored(&[3, 7]));
         // One of the two that become writer 1 was never heard.
         assert_eq!(divide_marks(halve, &[stored(&[5, 7, 3]), stored(&[5, 7, 3])]), stored(&[3]));
+    }
+
+    /// What it was left behind with may come back in the merged task, and is to be in time there.
+    #[test]
+    fn a_merged_writer_is_no_further_than_its_idle_part() {
+        let at = |millis: i64, idle| Progress { time: Some(EventTime::from_millis(millis)), idle }.to_bytes();
+        let halve = Division::new(2, 1).expect("powers of two");
+        let heard = vec![(key_of_writer(TOPIC, 0), at(5, true)), (key_of_writer(TOPIC, 1), at(100, false))];
+        assert_eq!(divide_marks(halve, &[heard.clone(), heard]), [(key_of_writer(TOPIC, 0), at(5, false))]);
     }
 
     #[test]

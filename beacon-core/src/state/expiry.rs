@@ -7,8 +7,9 @@
 //! sets no timers and wakes nobody. A task at rest keeps expired bytes until its next step.
 //!
 //! Invariant: each stored entry with a lifetime has an index entry at or after its end, and no later than a sixteenth
-//! of its lifetime after it (`src/state/expiry.rs: an_entry_is_swept_after_its_end_and_soon`,
-//! `tests/state.rs: lists_with_lifetimes_answer_like_queues`).
+//! of its lifetime after it (`src/state/expiry.rs: an_entry_is_swept_after_its_end_and_soon`), whether it was written,
+//! read (`tests/state.rs: lists_with_lifetimes_answer_like_queues`) or replayed
+//! (`tests/state.rs: what_is_over_is_swept_a_little_with_each_step`).
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

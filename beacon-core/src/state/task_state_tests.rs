@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::MemoryStore;
+use crate::state::{MemoryStore, StoreFile};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -25,6 +25,7 @@ enum Action {
     Undo,
     Apply,
     Flush,
+    Snapshot,
     Drop,
 }
 
@@ -48,6 +49,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Undo),
         3 => Just(Action::Apply),
         1 => Just(Action::Flush),
+        1 => Just(Action::Snapshot),
         1 => Just(Action::Drop),
     ]
 }
@@ -56,6 +58,13 @@ fn all(scan: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Sta
     let mut found = Model::new();
     scan(&mut |key, value| found.insert(key.to_vec(), value.to_vec()).is_none()).expect("memory");
     found
+}
+
+/// Of a store with these entries.
+fn files_of(entries: &Model) -> Vec<StoreFile> {
+    let mut store = MemoryStore::default();
+    store.write(&mut entries.iter().map(|(key, value)| Change::Put(key, value))).expect("memory");
+    store.snapshot().and_then(|mut snapshot| snapshot.files()).expect("memory")
 }
 
 proptest! {
@@ -129,6 +138,10 @@ proptest! {
                 Action::Flush => {
                     state.flush().expect("memory");
                     prop_assert_eq!(&all(|visitor| state.store.scan(&[], None, visitor)), &committed);
+                }
+                Action::Snapshot => {
+                    let files = state.snapshot().and_then(|mut snapshot| snapshot.files()).expect("memory");
+                    prop_assert_eq!(files, files_of(&committed));
                 }
                 Action::Drop => { state.drop_pending(); now = committed.clone(); kept = committed.clone(); }
             }

@@ -4,8 +4,8 @@
 //! it is told when they were committed or dropped. What it deliberately does not do: it never touches the log, a clock
 //! or a thread, so tests, simulation and production run the same code.
 //!
-//! Invariant: between a commit and the next step, state equals the replay of the task's changelog, and positions are
-//! the offsets committed with it
+//! Invariant: between a commit and the next step, state, timers and watermarks are those of a replay of the task's
+//! changelog, state says where in it it stands, and positions are the offsets committed with it
 //! (`src/task/tests.rs: after_each_commit_state_is_the_changelog_and_positions_are_what_was_committed`).
 
 mod changelog;

@@ -45,6 +45,7 @@ fn topology() -> Topology {
     let app = TopologyBuilder::new("visits");
     app.dead_letters("dead");
     app.source("visits", &Topic::<u64>::new("visits"))
+        .with_event_time(Duration::ZERO)
         .keyed("visitor", |visitor| *visitor)
         .process("count", |state| Visits { count: state.value("count") })
         .sink("counts", &Topic::<u64>::new("counts"), |count| count.to_be_bytes().to_vec());
@@ -123,6 +124,7 @@ proptest! {
                 Action::Feed(visitor) => {
                     let offset = task.positions.next(&input()).expect("assigned");
                     let record = Record::new(Arc::clone(&topic), visitor.to_be_bytes(), visitor.to_be_bytes());
+                    let record = Record { timestamp_ms: Some(now_ms), ..record };
                     let batch = OwnedBatch::new(vec![(offset, record.to_partition(0))]);
                     task.feed(batch.get(0), now, &mut |_| Ok(())).expect("memory");
                     continue;
@@ -137,7 +139,12 @@ proptest! {
                 Action::Drop => _ = task.dropped(),
                 Action::Crash => task = log.restored(),
             }
-            prop_assert_eq!(task.dump().expect("memory"), log.restored().dump().expect("memory"));
+            let mut restored = log.restored();
+            prop_assert_eq!(task.dump().expect("memory"), restored.dump().expect("memory"));
+            prop_assert_eq!(task.next_timer().expect("memory"), restored.next_timer().expect("memory"));
+            prop_assert_eq!(task.step.watermark(0), restored.step.watermark(0));
+            let stands_at = Some(log.changelog.len() as Offset);
+            prop_assert_eq!(read_changelog_end(&task.step.state).expect("own bytes"), stands_at);
             prop_assert_eq!(task.positions.next(&input()), Some(log.read));
         }
     }

@@ -12,8 +12,10 @@
 //!   waited)
 //!   (`src/log/model/coordinator_tests.rs: a_partition_moves_only_after_its_owner_polled_twice`,
 //!   `src/log/model/coordinator_tests.rs: a_silent_member_is_expelled_only_while_others_wait_for_it`);
-//! * no commit is let through for a session that was fenced, or for a partition that is not its own
-//!   (`src/log/model/coordinator_tests.rs: no_partition_can_be_committed_by_two_and_all_are_owned_in_the_end`);
+//! * no commit is let through for a session that was fenced
+//!   (`src/log/model/coordinator_tests.rs: no_partition_can_be_committed_by_two_and_all_are_owned_in_the_end`), or for a
+//!   partition that is not its own
+//!   (`src/log/model/coordinator_tests.rs: a_partition_moves_only_after_its_owner_polled_twice`);
 //! * a session in the middle of a commit is neither fenced nor expelled before that commit has ended
 //!   (`src/log/model/coordinator_tests.rs: a_committing_member_is_neither_expelled_nor_fenced`).
 

@@ -277,3 +277,7 @@ impl Drop for Upload {
         self.under_way.ended.store(true, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;
