@@ -4,10 +4,9 @@
 //! a re-keyed topic; they are divided twice, for the tasks that read them and for the tasks they are about. All readers
 //! have read everything when this happens, so no announcement is under way.
 //!
-//! Invariant: nobody takes a writer for further than it will say it is, while the job has a source that cannot be idle
-//! (`src/operator/division.rs: no_writer_is_taken_for_further_than_it_is`); where all may be, a merged task can fall behind
-//! what it has said when it is restarted. A merged writer goes on from where its slowest part was, be that idle, so that
-//! what one of its parts would have sent in time is not late
+//! Invariant: nobody takes a writer for further than it will say it is
+//! (`src/operator/division.rs: no_writer_is_taken_for_further_than_it_is`). A merged writer goes on from where its slowest
+//! part was, be that idle, so that what one of its parts would have sent in time is not late
 //! (`src/operator/division.rs: a_merged_writer_is_no_further_than_its_idle_part`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,10 +88,12 @@ mod tests {
     struct Tasks {
         tasks: Vec<(Watermarks, TaskState)>,
         now: i64,
+        /// The steady source may be idle, too.
+        all_idle: bool,
     }
 
     impl Tasks {
-        fn new(states: Vec<Entries>, now: i64) -> Self {
+        fn new(states: Vec<Entries>, now: i64, all_idle: bool) -> Self {
             let count = states.len() as u32;
             let source = |number, idle_after| TimedInput {
                 number,
@@ -102,7 +103,7 @@ mod tests {
             let open = |entries: Entries| {
                 let inputs = vec![
                     source(MAY_BE_IDLE, Some(IDLE_AFTER)),
-                    source(STEADY, None),
+                    source(STEADY, all_idle.then_some(IDLE_AFTER)),
                     TimedInput { number: TOPIC, from: TimeFrom::Tasks, stage: 1 },
                     TimedInput { number: FURTHER, from: TimeFrom::Tasks, stage: 2 },
                 ];
@@ -115,7 +116,7 @@ mod tests {
                 marks.load(&state).expect("own bytes");
                 (marks, state)
             };
-            Self { tasks: states.into_iter().map(open).collect(), now }
+            Self { tasks: states.into_iter().map(open).collect(), now, all_idle }
         }
 
         /// Commits all, and carries what they announce to all: until what was heard last is committed as well.
@@ -161,7 +162,7 @@ mod tests {
                     division.origins(task).iter().map(|old_task| old[*old_task as usize].clone()).collect();
                 divide_marks(division, &origins)
             };
-            *self = Self::new((0..to).map(of_new).collect(), self.now);
+            *self = Self::new((0..to).map(of_new).collect(), self.now, self.all_idle);
         }
 
         /// No task takes a writer for further than it is, which is where it goes on announcing from.
@@ -199,8 +200,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_writer_is_taken_for_further_than_it_is(actions in proptest::collection::vec(action(), 1..60)) {
-            let mut tasks = Tasks::new(vec![Entries::new(); 4], 0);
+        fn no_writer_is_taken_for_further_than_it_is(
+            all_idle: bool,
+            actions in proptest::collection::vec(action(), 1..60),
+        ) {
+            let mut tasks = Tasks::new(vec![Entries::new(); 4], 0, all_idle);
             for action in actions {
                 let now = ProcessingTime::from_millis(tasks.now);
                 match action {

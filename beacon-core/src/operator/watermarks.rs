@@ -116,11 +116,11 @@ impl Watermarks {
     /// Brings the stages to where their inputs are, and notes it where that could go back.
     fn move_on(&mut self) {
         for (stage, progress) in self.stages().into_iter().enumerate() {
-            if progress.time > self.current[stage] {
-                self.current[stage] = progress.time;
-                if let Some(reached) = self.reached {
-                    self.marks.set(reached + stage, Progress { idle: false, ..progress });
-                }
+            self.current[stage] = self.current[stage].max(progress.time);
+            if let Some(reached) = self.reached {
+                // Also where it has not moved: inputs that are all idle may have brought it here when it was begun, and
+                // go back from there now.
+                self.marks.set(reached + stage, Progress { time: self.current[stage], idle: false });
             }
         }
     }
