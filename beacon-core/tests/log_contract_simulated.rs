@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use beacon_core::log::simulated::Rebalancing;
-use beacon_core::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
+use beacon_core::log::simulated::{SimulatedLog, Surroundings};
 use beacon_core::log::{CleanupPolicy, Event, Log, LogErrorKind, SessionConfig, TopicPartition, TopicSpec};
 use beacon_core::tools::{Holder, holders};
 
@@ -28,10 +28,6 @@ impl Surroundings for Calm {
 
     fn wall_ms(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
-    }
-
-    fn fate(&self, _: Call<'_>) -> Fate {
-        Fate::Done
     }
 
     fn wait(&self, deadline: Duration) -> bool {

@@ -34,7 +34,8 @@ impl KeyedStore {
         bytes
     }
 
-    /// The current key's entry, of stores that have one per key: what [`KeyedStore::prefix`] is, without an allocation.
+    /// The entry that stands right at [`KeyedStore::prefix`]: a key's only one, or what is kept of all its others. Without an
+    /// allocation.
     pub(super) fn entry(&self, scope: &impl KeyedScope) -> EntryKey {
         let (group, key) = scope.key_at();
         layout::keyed_entry(self.space(), self.id, group, key)

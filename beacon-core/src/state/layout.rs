@@ -57,7 +57,7 @@ pub fn keyed_prefix(out: &mut Vec<u8>, space: u8, id: u32, group: u16, key: &[u8
     out.extend_from_slice(key);
 }
 
-/// [`keyed_prefix`] as it is: of an entry that is the only one of its key there.
+/// What [`keyed_prefix`] appends, as the key of an entry of its own.
 pub fn keyed_entry(space: u8, id: u32, group: u16, key: &[u8]) -> EntryKey {
     let mut entry = EntryKey::from_slice(&keyed_head(space, id, group, key));
     entry.extend_from_slice(key);

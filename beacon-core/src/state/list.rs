@@ -28,7 +28,7 @@ impl<V: Codec> ListState<V> {
     pub fn append(&self, scope: &mut impl KeyedScope, value: &V) -> Result<(), StateError> {
         let store = &self.elements.store;
         // The length stands where the elements' numbers would follow.
-        let length_at = store.prefix(scope);
+        let length_at = store.entry(scope);
         let number = match store.get::<u64>(scope, &length_at)? {
             Some(length) => length,
             // With lifetimes it lives as long as the element last appended, which need not be the one that ends last:
@@ -86,7 +86,7 @@ impl<S: KeyedScope, V: Codec> Iterator for ListIter<'_, S, V> {
         let store = &self.list.elements.store;
         if store.reads_count() && !std::mem::replace(&mut self.begun, true) {
             // Elements that are read live on; the length must not end before them.
-            store.note_use(self.scope, &store.prefix(self.scope));
+            store.note_use(self.scope, &store.entry(self.scope));
         }
         Some(self.elements.next()?.map(|(_, value)| value))
     }

@@ -33,7 +33,7 @@ impl<V: Codec> SharedValue<V> {
 
     /// Sets the value.
     pub fn set(&self, scope: &mut impl SharedScopeMut, value: &V) {
-        scope.shared_state_mut().put(&self.key(), &value.to_bytes());
+        scope.shared_state_mut().put_encoded(&self.key(), value);
     }
 }
 
@@ -73,7 +73,7 @@ impl<K: OrderedCodec, V: Codec> SharedMap<K, V> {
 
     /// Sets the entry at `key`.
     pub fn insert(&self, scope: &mut impl SharedScopeMut, key: &K, value: &V) {
-        scope.shared_state_mut().put(&self.entry(Some(key)), &value.to_bytes());
+        scope.shared_state_mut().put_encoded(&self.entry(Some(key)), value);
     }
 
     /// Removes the entry at `key`.

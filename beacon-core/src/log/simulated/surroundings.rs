@@ -58,7 +58,8 @@ pub enum Fate {
 /// Time and faults for one client (one process) of a simulated log.
 ///
 /// A client asks before each call; while it is asked, other clients may use the log, as they would while a call is on
-/// its way. So a simulation can stop a client here for as long as it likes.
+/// its way. So a simulation can stop a client here for as long as it likes. Unless an implementation says otherwise, nothing
+/// happens to anybody.
 pub trait Surroundings: Send + Sync + 'static {
     /// Time since the start of the simulation; the same for all clients, never back.
     fn now(&self) -> Duration;
@@ -67,7 +68,9 @@ pub trait Surroundings: Send + Sync + 'static {
     fn wall_ms(&self) -> i64;
 
     /// What becomes of the call that is made now.
-    fn fate(&self, call: Call<'_>) -> Fate;
+    fn fate(&self, _call: Call<'_>) -> Fate {
+        Fate::Done
+    }
 
     /// A poll has found nothing and may wait until `deadline`. `true`: look again; `false`: it ends idle now. Whoever
     /// answers `false` before the deadline steps the client again when its time has come.
@@ -76,12 +79,16 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Whether the client reads what is there before it hears what has become of its membership: on the network the two
     /// answers come in any order. One that was expelled meanwhile may so find that its records were trimmed away by those who
     /// have them now.
-    fn hears_late(&self) -> bool;
+    fn hears_late(&self) -> bool {
+        false
+    }
 
     /// How many records the next poll delivers at most, from 1.
     fn batch_records(&self) -> usize;
 
     /// How long after the decision on a transaction its marker gets to the next partition. Until then the transaction
     /// holds up committed reads there, decided as it is.
-    fn marker_delay(&self) -> Duration;
+    fn marker_delay(&self) -> Duration {
+        Duration::ZERO
+    }
 }

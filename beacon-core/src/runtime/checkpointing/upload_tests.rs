@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::checkpoint::{MemoryObjectStore, ObjectStore};
-use crate::log::simulated::{Call, Fate, SimulatedLog, Surroundings};
+use crate::log::simulated::{SimulatedLog, Surroundings};
 use crate::state::{Change, MemoryStore, Store};
 
-/// Nothing happens to the log.
+/// A log at rest, and nothing happens to it.
 struct Calm;
 
 impl Surroundings for Calm {
@@ -19,24 +19,12 @@ impl Surroundings for Calm {
         0
     }
 
-    fn fate(&self, _: Call<'_>) -> Fate {
-        Fate::Done
-    }
-
     fn wait(&self, _: Duration) -> bool {
-        false
-    }
-
-    fn hears_late(&self) -> bool {
         false
     }
 
     fn batch_records(&self) -> usize {
         1
-    }
-
-    fn marker_delay(&self) -> Duration {
-        Duration::ZERO
     }
 }
 

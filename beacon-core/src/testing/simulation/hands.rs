@@ -249,23 +249,11 @@ impl Surroundings for Outside {
         EPOCH_MS + enter(&self.world).now.as_millis() as i64
     }
 
-    fn fate(&self, _: Call<'_>) -> Fate {
-        Fate::Done
-    }
-
     fn wait(&self, _: Duration) -> bool {
-        false
-    }
-
-    fn hears_late(&self) -> bool {
         false
     }
 
     fn batch_records(&self) -> usize {
         1000
-    }
-
-    fn marker_delay(&self) -> Duration {
-        Duration::ZERO
     }
 }
