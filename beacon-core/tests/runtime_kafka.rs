@@ -23,6 +23,7 @@ use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 use beacon_core::log::{Event, Isolation, Log, Reader, TopicPartition};
 use beacon_core::metrics::{Dialect, Metric, Sample, SampleValue, catalogue, render};
 use beacon_core::runtime::{App, AppConfig, Membership, StateLocation};
+use beacon_core::task::decode_chunk;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -103,7 +104,12 @@ const PREFIX: &str = "BEACON_TEST_PREFIX";
 const WORDS: &str = "BEACON_TEST_WORDS";
 const INSTANCE: &str = "BEACON_TEST_INSTANCE";
 const STATE: &str = "BEACON_TEST_STATE";
-const SLOW_COMMITS: &str = "BEACON_TEST_SLOW_COMMITS";
+/// Commits at this interval only, in milliseconds.
+const COMMIT_MS: &str = "BEACON_TEST_COMMIT_MS";
+/// There is an open transaction at nearly every moment.
+const SLOW: (&str, &str) = (COMMIT_MS, "2000");
+/// The longest with a head start.
+const AHEAD: (&str, &str) = (COMMIT_MS, "50");
 const DYNAMIC: &str = "BEACON_TEST_DYNAMIC";
 
 /// Makes two tests of each claim about groups: for static members, which speak the classic protocol, and for dynamic ones,
@@ -122,6 +128,7 @@ under_both_protocols!(
     outputs_and_state_are_exact_through_kill_9,
     two_instances_share_the_work_while_one_comes_and_goes,
     a_zombie_changes_nothing_and_rejoins_in_process,
+    a_process_killed_after_a_head_start_leaves_nothing_of_it,
     a_takeover_from_a_standby_copy_reads_a_tail,
 );
 
@@ -134,14 +141,14 @@ fn child() {
     let job = Counting::new(prefix, variable(WORDS).parse().expect("a number"));
     let membership = if std::env::var_os(DYNAMIC).is_some() { Membership::Dynamic } else { Membership::Static };
     let mut config = config(job.config(&variable(INSTANCE)), membership, Path::new(&variable(STATE)));
-    if std::env::var_os(SLOW_COMMITS).is_some() {
-        // There is an open transaction at nearly every moment.
-        config.commit_interval = Duration::from_secs(2);
+    let commit_ms = std::env::var(COMMIT_MS).ok();
+    if let Some(interval) = &commit_ms {
+        config.commit_interval = Duration::from_millis(interval.parse().expect("a number"));
         config.commit_when_idle = false;
     }
     let app = App::start(log(), job.topology(&Default::default()), config).expect("started");
     say("STARTED");
-    if std::env::var_os(SLOW_COMMITS).is_some() {
+    if commit_ms.is_some() {
         wait_until("it is at work", || app.stats().records > 20);
         say("AT WORK");
     }
@@ -233,7 +240,7 @@ fn a_zombie_changes_nothing_and_rejoins_in_process(membership: Membership) {
     let job = Counting::new(unique("zombie"), 100);
     job.make_topics(log.as_ref());
     let started = Instant::now();
-    let mut zombie = start_child(&job, "z", membership, directory.path(), &[(SLOW_COMMITS, "1")]);
+    let mut zombie = start_child(&job, "z", membership, directory.path(), &[SLOW]);
     let config = config(job.config("a"), membership, directory.path());
     let app = App::start(log.clone(), job.topology(&Default::default()), config).expect("started");
     let all = u64::from(PARTITIONS);
@@ -256,6 +263,52 @@ fn a_zombie_changes_nothing_and_rejoins_in_process(membership: Membership) {
     zombie.wait_for("DISTURBED");
     zombie.wait_for_end();
     job.check(log.as_ref());
+}
+
+/// It dies between the head start of a commit and the commit.
+fn a_process_killed_after_a_head_start_leaves_nothing_of_it(membership: Membership) {
+    let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
+    let job = Counting::new(unique("ahead"), 400);
+    job.make_topics(log.as_ref());
+    let feeder = feed(&job, &log, Duration::from_millis(20));
+    let changelog = |number| TopicPartition::new(format!("{}-changelog", job.application()), number);
+    let mut kills = 0;
+    loop {
+        let mut child = start_child(&job, "0", membership, directory.path(), &[AHEAD]);
+        child.wait_for("AT WORK");
+        assert!(child.kill_after(Duration::from_millis(chance(200))), "it was alive");
+        kills += 1;
+        // What it left is there until the next one has its transactional id.
+        if (0..PARTITIONS).any(|number| ends_with_an_open_head_start(log.as_ref(), &changelog(number))) {
+            break;
+        }
+        assert!(kills < 20 && !feeder.is_finished(), "{kills} kills, and none after a head start");
+    }
+    let mut tail = Tail::of(log.as_ref(), &job.output());
+    let mut last = start_child(&job, "0", membership, directory.path(), &[]);
+    feeder.join().expect("fed");
+    tail.wait_for(job.outputs());
+    last.stdin = None;
+    last.wait_for_end();
+    job.check(log.as_ref());
+    println!("the last of {kills} kills was after a head start");
+}
+
+/// Whether a changelog ends with a record without changes, of a transaction that is not over.
+fn ends_with_an_open_head_start(log: &dyn Log, changelog: &TopicPartition) -> bool {
+    let committed = log.offsets(changelog, Isolation::Committed).expect("offsets").end;
+    let mut reader = log.reader(Isolation::Uncommitted).expect("a reader");
+    reader.assign(&[(changelog.clone(), committed)]).expect("assigned");
+    loop {
+        match reader.poll(PATIENCE).expect("read") {
+            Event::Records(batch) => {
+                let value = batch.get(batch.len() - 1).value.unwrap_or_default();
+                return decode_chunk(value).is_ok_and(|changes| changes.is_empty());
+            }
+            Event::EndOfPartition(..) => return false,
+            _ => {}
+        }
+    }
 }
 
 fn a_takeover_from_a_standby_copy_reads_a_tail(membership: Membership) {

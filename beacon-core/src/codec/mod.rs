@@ -48,6 +48,11 @@ pub trait Codec: Sized {
         out
     }
 
+    /// The same bytes of a value that is not needed any more: a type that holds them gives them away.
+    fn into_bytes(self) -> Vec<u8> {
+        self.to_bytes()
+    }
+
     /// What these bytes are called where stores are listed, checkpoints' manifests among them: the type's name, unless
     /// the codec says more, as [`Versioned`] does. For people and for warnings; bytes are never refused for it.
     fn codec_name() -> String {

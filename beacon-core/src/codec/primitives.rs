@@ -13,6 +13,9 @@ impl Codec for Raw {
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         Ok(Self(bytes.to_vec()))
     }
+    fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 impl OrderedCodec for Raw {}
 
@@ -22,6 +25,9 @@ impl Codec for String {
     }
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| CodecError::new("String", error.to_string()))
+    }
+    fn into_bytes(self) -> Vec<u8> {
+        self.into()
     }
 }
 impl OrderedCodec for String {}
@@ -113,6 +119,12 @@ mod tests {
         }
         assert!(Option::<String>::decode(&[0, 1]).is_err());
         assert!(Option::<String>::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn bytes_given_away_are_those_that_are_written() {
+        assert_eq!(Raw(vec![1, 2]).into_bytes(), Raw(vec![1, 2]).to_bytes());
+        assert_eq!(Codec::into_bytes("ab".to_owned()), b"ab");
     }
 
     #[test]

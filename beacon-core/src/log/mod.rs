@@ -223,6 +223,21 @@ pub trait Session: Send {
     /// Adds a record to the open transaction. Returns before it is written; a failed write fails the commit.
     fn send(&mut self, record: SendRecord<'_>) -> Result<(), LogError>;
 
+    /// Whether what is sent now waits in memory for the commit. Where it does, a commit is the shorter the more of it was
+    /// sent ahead.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    /// Sends on what waits in memory: the commit is some time away. What is sent afterwards may wait again. It changes nothing
+    /// else: it is visible with the commit, and not without it.
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    fn send_ahead(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Commits the records sent and these offsets (each the next one to read) as one.
     ///
     /// Returns when the outcome is durable. `offsets` must hold at least one owned partition: a transaction without

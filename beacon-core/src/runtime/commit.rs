@@ -23,6 +23,10 @@ pub(super) struct Pending {
 /// commit: late enough to cost nothing, early enough that nobody takes them for lag.
 const TRAILING_AFTER: Duration = Duration::from_secs(1);
 
+/// The longest interval whose commits get a head start. Beside a longer one a commit's own time is little, and not worth
+/// another request for each partition.
+const LONGEST_WITH_HEAD_START: Duration = Duration::from_millis(50);
+
 /// Why to commit now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CommitReason {
@@ -61,11 +65,22 @@ fn until_interval(age: Duration, since_commit: Option<Duration>, config: &AppCon
     }
 }
 
+/// How long until a commit that is waited for gets its head start, if it gets one.
+///
+/// Late enough for the coordinator to be done with the last commit, as above, and for most of the partitions that are
+/// going to be written to be known; early enough for a commit after half an interval to gain by it.
+pub(super) fn until_head_start(pending: Pending, config: &AppConfig) -> Option<Duration> {
+    let interval = config.commit_interval;
+    let age = pending.age.filter(|_| interval <= LONGEST_WITH_HEAD_START)?;
+    Some((interval * 2 / 5).saturating_sub(age))
+}
+
 /// How long a thread may wait for input: not past the commit, not past the next timer, and not so long that it is deaf
 /// to a stop.
 pub(super) fn poll_wait(
     pending: Pending,
     next_timer: Option<Duration>,
+    head_start: Option<Duration>,
     restoring: bool,
     config: &AppConfig,
 ) -> Duration {
@@ -77,7 +92,7 @@ pub(super) fn poll_wait(
         true => Duration::ZERO,
         false => until_interval(age, pending.since_commit, config),
     });
-    [Some(LONGEST), commit, next_timer].into_iter().flatten().min().unwrap_or(LONGEST)
+    [Some(LONGEST), commit, next_timer, head_start].into_iter().flatten().min().unwrap_or(LONGEST)
 }
 
 #[cfg(test)]
@@ -122,15 +137,32 @@ mod tests {
         assert_eq!(commit_due(after(49, 500), &config), None, "the last one took long");
         assert_eq!(commit_due(after(50, 500), &config), Some(CommitReason::Interval));
         let patient = AppConfig { commit_when_idle: false, ..config };
-        assert_eq!(poll_wait(after(10, 40), None, false, &patient), Duration::from_millis(60));
-        assert_eq!(poll_wait(after(10, 90), None, false, &patient), Duration::from_millis(40));
-        assert_eq!(poll_wait(pending(Some(10), 0, false), None, false, &patient), Duration::from_millis(90));
+        assert_eq!(poll_wait(after(10, 40), None, None, false, &patient), Duration::from_millis(60));
+        assert_eq!(poll_wait(after(10, 90), None, None, false, &patient), Duration::from_millis(40));
+        assert_eq!(poll_wait(pending(Some(10), 0, false), None, None, false, &patient), Duration::from_millis(90));
+    }
+
+    #[test]
+    fn a_head_start_is_given_where_a_commit_takes_long_beside_its_interval() {
+        let after = |interval_ms, age_ms| {
+            let config = AppConfig { commit_interval: Duration::from_millis(interval_ms), ..AppConfig::new(1) };
+            until_head_start(pending(age_ms, 0, false), &config)
+        };
+        assert_eq!(after(50, None), None, "there is nothing to send");
+        assert_eq!(after(50, Some(5)), Some(Duration::from_millis(15)));
+        assert_eq!(after(50, Some(21)), Some(Duration::ZERO));
+        assert_eq!(after(5, Some(0)), Some(Duration::from_millis(2)), "before a commit after half an interval");
+        assert_eq!(after(100, Some(60)), None);
+        let patient =
+            AppConfig { commit_when_idle: false, commit_interval: Duration::from_millis(50), ..AppConfig::new(1) };
+        let wait = poll_wait(pending(Some(5), 0, false), None, after(50, Some(5)), false, &patient);
+        assert_eq!(wait, Duration::from_millis(15));
     }
 
     #[test]
     fn never_sleeps_past_a_timer() {
         let config = AppConfig::new(1);
-        let wait = poll_wait(pending(None, 0, true), Some(Duration::from_millis(7)), false, &config);
+        let wait = poll_wait(pending(None, 0, true), Some(Duration::from_millis(7)), None, false, &config);
         assert_eq!(wait, Duration::from_millis(7));
     }
 }

@@ -7,18 +7,20 @@ use crate::task::TaskError;
 pub(super) struct Link {
     pub(super) session: Box<dyn Session>,
     pub(super) open: bool,
+    /// Whether the open transaction has had its head start.
+    ahead: bool,
 }
 
 impl Link {
     pub(super) fn new(session: Box<dyn Session>) -> Self {
-        Self { session, open: false }
+        Self { session, open: false, ahead: false }
     }
 
     /// Opens a transaction unless one is open.
     pub(super) fn begin(&mut self) -> Result<(), LogError> {
         if !self.open {
             self.session.begin()?;
-            self.open = true;
+            (self.open, self.ahead) = (true, false);
         }
         Ok(())
     }
@@ -33,6 +35,18 @@ impl Link {
             headers: &record.headers,
             timestamp_ms: Some(record.timestamp.as_millis()),
         })
+    }
+
+    /// Whether the commit at hand is one that a head start makes shorter.
+    pub(super) fn may_send_ahead(&self) -> bool {
+        !(self.open && self.ahead) && self.session.holds_back()
+    }
+
+    /// Sends on what waits for the commit, once a transaction.
+    pub(super) fn send_ahead(&mut self) -> Result<(), LogError> {
+        self.begin()?;
+        self.ahead = true;
+        self.session.send_ahead()
     }
 
     /// Sends what a task wants sent.

@@ -19,6 +19,7 @@ mod copies;
 mod environment;
 mod fault;
 mod feeding;
+mod head_start;
 mod intake;
 mod joining;
 mod link;

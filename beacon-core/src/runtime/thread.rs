@@ -1,7 +1,7 @@
 //! One stream thread: polls its session, feeds its tasks, fires their timers.
 //!
 //! How it comes into its group and leaves it is in `joining`, how tasks come and go in `opening`, how records come to them in
-//! `feeding`, how their work is committed or dropped in `committing`.
+//! `feeding`, how their work is committed or dropped in `committing`, and begins to be in `head_start`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,7 +196,7 @@ impl StreamThread {
     }
 
     fn turn(&mut self, link: &mut Link) -> Result<(), Fault> {
-        let wait = self.wait()?;
+        let wait = self.wait(link)?;
         let event = link.session.poll(wait).map_err(|error| self.unread(error))?;
         self.idle = matches!(event, Event::Idle);
         match event {
@@ -219,6 +219,8 @@ impl StreamThread {
         if let Some(reason) = commit_due(pending, &self.config) {
             tracing::trace!(?reason, "commit");
             self.commit(link)?;
+        } else if self.until_head_start(pending, link).is_some_and(|left| left.is_zero()) {
+            self.send_ahead(link)?;
         }
         self.flush()?;
         self.trim_internal();
@@ -226,7 +228,7 @@ impl StreamThread {
     }
 
     /// How long to wait for the next event; starts calls on the way, which are made after commits only.
-    fn wait(&mut self) -> Result<Duration, Fault> {
+    fn wait(&mut self, link: &Link) -> Result<Duration, Fault> {
         let now = self.environment.now();
         let next_call = match &mut self.calls {
             Some(calls) => calls.start(&self.topology, now).map_err(|error| self.blame.log(error).not_undone())?,
@@ -237,7 +239,9 @@ impl StreamThread {
         let clock = self.now();
         let next_timer = self.next_timer(clock)?;
         let restoring = self.standbys.is_behind() || self.slots.values().any(|slot| slot.restore.is_some());
-        let wait = poll_wait(self.pending(), next_timer, restoring, &self.config);
+        let pending = self.pending();
+        let head_start = self.until_head_start(pending, link);
+        let wait = poll_wait(pending, next_timer, head_start, restoring, &self.config);
         let chores = [next_call, next_open, next_look].into_iter().flatten().min();
         Ok(chores.map_or(wait, |at| wait.min(at.saturating_sub(now))))
     }

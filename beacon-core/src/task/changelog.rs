@@ -16,17 +16,22 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 #[error("not a changelog record: {0}; is the changelog topic used by something else?")]
 pub struct ChangelogError(pub String);
 
+/// A chunk without changes: for a record that only has to be there.
+pub fn empty_chunk() -> Vec<u8> {
+    vec![FORMAT]
+}
+
 /// Packs changes into as few chunks as their size allows, and hands each out.
 pub fn encode_chunks<'a, E>(
     changes: impl Iterator<Item = Change<'a>>,
     mut emit: impl FnMut(Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut chunk = vec![FORMAT];
+    let mut chunk = empty_chunk();
     for change in changes {
         let (Change::Put(key, _) | Change::Delete(key)) = change;
         let value_bytes = if let Change::Put(_, value) = change { 4 + value.len() } else { 0 };
         if chunk.len() > 1 && chunk.len() + 5 + key.len() + value_bytes > CHUNK_BYTES {
-            emit(std::mem::replace(&mut chunk, vec![FORMAT]))?;
+            emit(std::mem::replace(&mut chunk, empty_chunk()))?;
         }
         match change {
             Change::Put(key, value) => {
@@ -121,6 +126,11 @@ mod tests {
         .expect("infallible");
         assert_eq!(sizes.len(), 3, "{sizes:?}");
         assert!(sizes.iter().all(|size| *size < 1 << 20), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_chunk_may_be_without_changes() {
+        assert_eq!(decode_chunk(&empty_chunk()), Ok(Vec::new()));
     }
 
     #[test]

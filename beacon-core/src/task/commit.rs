@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::changelog::empty_chunk;
 use super::{Task, TaskError, encode_chunks};
 use crate::log::{Offset, TopicPartition};
 use crate::operator::{Call, Outgoing};
@@ -17,7 +18,6 @@ impl Task {
         &mut self,
         send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>,
     ) -> Result<Vec<(TopicPartition, Offset)>, TaskError> {
-        let (topic, partition) = (Arc::clone(&self.changelog.topic), self.changelog.partition);
         let timestamp = EventTime::from_millis(self.step.now().as_millis());
         // After the records that are before them in event time.
         for announcement in self.step.announcements() {
@@ -33,17 +33,22 @@ impl Task {
             }
         }
         self.step.seal_event_time();
-        encode_chunks(self.step.state.logged_changes(), |chunk| {
-            send(Outgoing {
-                topic: Arc::clone(&topic),
-                partition: Some(partition),
-                key: None,
-                value: Some(chunk),
-                headers: Vec::new(),
-                timestamp,
-            })
-        })?;
+        let changelog = &self.changelog;
+        encode_chunks(self.step.state.logged_changes(), |chunk| send(record_of(changelog, chunk, timestamp)))?;
         Ok(self.positions.to_commit())
+    }
+
+    /// Sends a record without changes to the changelog, if the commit at hand will write there: for logs where the first
+    /// record of a transaction in a partition takes longer than others.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn begin_changelog(&self, send: &mut dyn FnMut(Outgoing) -> Result<(), TaskError>) -> Result<(), TaskError> {
+        if !self.step.is_dirty() {
+            return Ok(());
+        }
+        let timestamp = EventTime::from_millis(self.step.now().as_millis());
+        send(record_of(&self.changelog, empty_chunk(), timestamp))
     }
 
     /// The commit went through: state becomes what the steps wrote. `ends` are the offsets after the records written
@@ -91,5 +96,17 @@ impl Task {
         self.step.state.flush()?;
         self.unflushed = 0;
         Ok(())
+    }
+}
+
+/// A chunk as a record of the changelog.
+fn record_of(changelog: &TopicPartition, chunk: Vec<u8>, timestamp: EventTime) -> Outgoing {
+    Outgoing {
+        topic: Arc::clone(&changelog.topic),
+        partition: Some(changelog.partition),
+        key: None,
+        value: Some(chunk),
+        headers: Vec::new(),
+        timestamp,
     }
 }

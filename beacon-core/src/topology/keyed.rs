@@ -61,7 +61,7 @@ impl<K: Codec + Clone + 'static, T: Clone + 'static> KeyedStream<K, T> {
         T: Codec,
     {
         self.stream
-            .map(&format!("{name}.keyed"), |(key, value)| Changed { key: key.to_bytes(), value: Some(value) })
+            .map(&format!("{name}.keyed"), |(key, value)| Changed { key: key.into_bytes(), value: Some(value) })
             .sink_changes(name, topic);
     }
 

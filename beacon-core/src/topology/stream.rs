@@ -139,7 +139,7 @@ impl<T: Clone + 'static> Stream<T> {
         let _: Stream<()> = self.then(name, Shape::Repartition, Some(Arc::clone(&topic)), move |_output: Port<()>| {
             let (key, topic) = (key.clone(), Arc::clone(&write_topic));
             Apply(move |value: T, step: &mut Step| {
-                send_keyed(&topic, key(&value).to_bytes(), value.to_bytes(), step);
+                send_keyed(&topic, key(&value).into_bytes(), value.into_bytes(), step);
                 Ok(())
             })
         });
@@ -275,7 +275,7 @@ impl<V: Codec + Clone + 'static> Stream<Changed<V>> {
                     topic: Arc::clone(&topic),
                     partition: None,
                     key: Some(change.key),
-                    value: change.value.as_ref().map(Codec::to_bytes),
+                    value: change.value.map(Codec::into_bytes),
                     headers: Vec::new(),
                     timestamp: step.output_time(),
                 });

@@ -43,6 +43,48 @@ fn records_and_offsets_are_committed_as_one() {
 }
 
 #[test]
+fn what_was_sent_ahead_is_of_its_transaction() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    let target = TopicPartition::new(output.as_str(), 0);
+    let read = |isolation| read_to_end(&mut *log.reader(isolation).expect("a reader"), &target, 0).expect("read").0;
+    let wait_for_in_log = |wanted: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !read(Isolation::Uncommitted).iter().any(|value| value == wanted) {
+            assert!(Instant::now() < deadline, "{wanted} is not sent before its commit");
+        }
+    };
+    let group = unique("group");
+    let mut session = open(&*log, &group, &[&input]);
+    let partition = wait_assigned(&mut *session).remove(0).0;
+    session.begin().expect("begun");
+    assert!(session.holds_back());
+    session.send(send(&output, "a")).expect("sent");
+    session.send_ahead().expect("sent ahead");
+    wait_for_in_log("a");
+    assert!(session.holds_back(), "what comes now waits again");
+    session.send(send(&output, "b")).expect("sent");
+    assert_eq!(read(Isolation::Uncommitted), ["a"]);
+    assert_eq!(read(Isolation::Committed), Vec::<String>::new());
+    session.commit(&[(partition.clone(), 0)]).expect("committed");
+    assert_eq!(read(Isolation::Committed), ["a", "b"]);
+
+    session.begin().expect("begun");
+    session.send(send(&output, "dropped")).expect("sent");
+    session.send_ahead().expect("sent ahead");
+    wait_for_in_log("dropped");
+    session.abort().expect("aborted");
+    session.begin().expect("begun");
+    session.send_ahead().expect("nothing to send is fine");
+    session.send(send_at_once(&output, "large")).expect("sent");
+    assert!(!session.holds_back(), "a large commit goes out while it is made");
+    session.send_ahead().expect("nothing waits");
+    session.commit(&[(partition, 0)]).expect("committed");
+    assert_eq!(read(Isolation::Committed).len(), 3);
+}
+
+#[test]
 fn a_commit_without_offsets_is_refused() {
     let log = log();
     let input = make_topic(&*log, "input", 1);

@@ -15,10 +15,14 @@ mod silent;
 mod silent_job;
 mod watch;
 
+use std::cell::Cell;
 use std::io::Write as _;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use beacon_core::runtime::Membership;
+use beacon_core::log::{Offset, Record};
+use beacon_core::runtime::{AppConfig, Membership};
+use beacon_core::task::decode_chunk;
 use beacon_core::testing::simulation::{Fault, Faults, Summary};
 
 /// Seeds of a run without `BEACON_SEEDS`, divided among the tests that run at the same time.
@@ -107,6 +111,41 @@ fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
         tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
         assert!(end - start < 20 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
     }
+}
+
+/// Every second process sends ahead, where a commit is waited for long enough.
+#[test]
+fn every_seed_of_commits_with_a_head_start_ends_as_a_calm_run_does() {
+    let (start, end) = asked_for(200);
+    let patient = |config: &mut AppConfig| {
+        config.commit_when_idle = false;
+        config.commit_interval = Duration::from_millis(50);
+    };
+    let jobs = [
+        ("tower", clocks::clocks(Faults::all()).configure(patient)),
+        ("shop", job::shop(Faults::all()).configure(patient)),
+    ];
+    for (application, simulation) in jobs {
+        let (changelog, ahead) = (format!("{application}-changelog"), Rc::new(Cell::new(0)));
+        let counter = Rc::clone(&ahead);
+        let simulation = simulation.invariant("changelogs are read", move |finished| {
+            let records = finished.records(&changelog).map_err(|error| error.to_string())?;
+            let unchanged = |(_, record): &&(Offset, Record)| record.value.as_deref().is_some_and(says_nothing);
+            counter.set(counter.get() + records.iter().filter(unchanged).count());
+            Ok(())
+        });
+        let summary = simulation.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+        let ahead = ahead.get();
+        tell(&format!(
+            "simulation of {application} with head starts: seeds {start}..{end}: {summary}; {ahead} of them"
+        ));
+        assert!(ahead as u64 >= end - start, "{ahead} commits had a head start: {summary}");
+    }
+}
+
+/// Whether a record of a changelog is one of a head start.
+fn says_nothing(chunk: &[u8]) -> bool {
+    decode_chunk(chunk).is_ok_and(|changes| changes.is_empty())
 }
 
 #[test]

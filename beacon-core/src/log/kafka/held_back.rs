@@ -4,7 +4,8 @@
 //! again", and librdkafka does so 20 ms later (`CONCURRENT_TRANSACTIONS`, hard-wired in 2.12): longer than a whole commit.
 //! And records sent one by one as they come become a request each, which the broker answers one after the other. A small
 //! commit therefore sends all it has at its end, in one request a partition; a large one holds back its beginning only,
-//! and the rest goes out while it is made.
+//! and the rest goes out while it is made. One that has time for it sends ahead what it has half-way: the partitions join the
+//! transaction then, which the commit need not wait for.
 //!
 //! Pure: it decides nothing about errors and sends nothing itself.
 
@@ -64,6 +65,16 @@ impl HeldBack {
         let (partition, timestamp_ms, headers) = (message.partition, message.timestamp_ms, message.headers.to_vec());
         self.records.push(Held { topic, partition, key, value, headers, timestamp_ms });
         true
+    }
+
+    /// Whether the next record may be held back.
+    pub fn holds(&self) -> bool {
+        !self.open
+    }
+
+    /// Holds back again, after a release that was ahead of its time.
+    pub fn hold_again(&mut self) {
+        self.open = false;
     }
 
     /// Hands out what was held back, in order, each with its topic; the rest of the transaction is not.

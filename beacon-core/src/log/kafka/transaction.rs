@@ -29,6 +29,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Deliveries are collected at least every so many sends, so that their reports do not pile up.
 const POLL_EVERY: u64 = 1024;
 
+/// While deliveries are waited for, it is looked this often whether they will ever come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// What delivery reports said, shared with the callback.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -179,6 +182,20 @@ impl Transactor {
         self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| refusal.into_error())
     }
 
+    /// Whether what is sent now waits for the commit.
+    pub fn holds_back(&self) -> bool {
+        matches!(self.state, State::Closed | State::Open) && self.held.holds()
+    }
+
+    /// Hands librdkafka what waits for the commit; what comes after it waits again.
+    pub fn send_ahead(&mut self) -> Result<(), LogError> {
+        if self.state == State::Open && self.held.holds() {
+            self.release().map_err(Refusal::into_error)?;
+            self.held.hold_again();
+        }
+        Ok(())
+    }
+
     /// Hands librdkafka what was held back.
     fn release(&mut self) -> Result<(), Refusal> {
         let mut held = std::mem::take(&mut self.held);
@@ -262,7 +279,7 @@ impl Transactor {
     fn drain(&mut self) -> Result<(), CommitError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         while self.ledger.delivered.load(Ordering::Acquire) < self.sent {
-            self.client.poll(Duration::from_millis(10));
+            self.client.flush(LOOK_EVERY);
             if let Some((code, _)) = self.client.fatal_error() {
                 return Err(self.fatal(code));
             }

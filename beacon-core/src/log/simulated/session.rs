@@ -288,6 +288,16 @@ impl Session for SimulatedSession {
         Ok(())
     }
 
+    fn holds_back(&self) -> bool {
+        self.client.surroundings.holds_back()
+    }
+
+    /// Here nothing has waited; it is a call on its way as it is elsewhere.
+    fn send_ahead(&mut self) -> Result<(), LogError> {
+        self.order.check_send().map_err(errors::misuse)?;
+        self.client.meet(Call::Send, "sending ahead")
+    }
+
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {
         self.order.check_commit().map_err(|wrong| CommitError::Fatal(errors::misuse(wrong)))?;
         let result = self.try_commit(offsets);

@@ -83,6 +83,11 @@ pub trait Surroundings: Send + Sync + 'static {
         false
     }
 
+    /// Whether commits of this client have a head start, see [`crate::log::Session::holds_back`].
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     /// How many records the next poll delivers at most, from 1.
     fn batch_records(&self) -> usize;
 

@@ -199,6 +199,11 @@ impl Surroundings for Hands {
         !world.calm && world.random.once_in(4)
     }
 
+    /// Every second start of a process.
+    fn holds_back(&self) -> bool {
+        self.incarnation.0.is_multiple_of(2)
+    }
+
     fn batch_records(&self) -> usize {
         1 + enter(&self.world).random.below(12) as usize
     }

@@ -124,6 +124,12 @@ impl Client {
         unsafe { sys::rd_kafka_poll(self.native(), milliseconds(timeout)) }
     }
 
+    /// Sends what is queued without lingering, and serves delivery reports for at most `timeout`, until nothing is left.
+    pub fn flush(&self, timeout: Duration) {
+        // SAFETY: live client. What it says is whether anything is left, which the caller knows by its deliveries.
+        unsafe { sys::rd_kafka_flush(self.native(), milliseconds(timeout)) };
+    }
+
     pub fn init_transactions(&self, timeout: Duration) -> Result<(), CallError> {
         // SAFETY: live client; the returned error is owned by us.
         unsafe { call(sys::rd_kafka_init_transactions(self.native(), milliseconds(timeout))) }

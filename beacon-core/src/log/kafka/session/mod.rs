@@ -319,6 +319,14 @@ impl Session for KafkaSession {
         self.transactor.send(&record, |topic| cluster.require_topic(topic).map(drop))
     }
 
+    fn holds_back(&self) -> bool {
+        self.transactor.holds_back()
+    }
+
+    fn send_ahead(&mut self) -> Result<(), LogError> {
+        self.transactor.send_ahead()
+    }
+
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {
         let native = self.offsets_to_commit(offsets)?;
         let client = &self.client;
