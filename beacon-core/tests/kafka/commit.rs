@@ -69,6 +69,7 @@ fn what_was_sent_ahead_is_of_its_transaction() {
     assert_eq!(read(Isolation::Committed), Vec::<String>::new());
     session.commit(&[(partition.clone(), 0)]).expect("committed");
     assert_eq!(read(Isolation::Committed), ["a", "b"]);
+    assert!(session.holds_back(), "so does the next one");
 
     session.begin().expect("begun");
     session.send(send(&output, "dropped")).expect("sent");

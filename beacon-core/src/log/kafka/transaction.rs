@@ -182,9 +182,13 @@ impl Transactor {
         self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| refusal.into_error())
     }
 
-    /// Whether what is sent now waits for the commit.
+    /// Whether what is sent now, or first in the next transaction, waits for the commit.
     pub fn holds_back(&self) -> bool {
-        matches!(self.state, State::Closed | State::Open) && self.held.holds()
+        match self.state {
+            State::Closed => true,
+            State::Open => self.held.holds(),
+            State::OffsetsSent | State::Committing | State::Over => false,
+        }
     }
 
     /// Hands librdkafka what waits for the commit; what comes after it waits again.
