@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
-use beacon_core::log::{Event, Isolation, Log, Reader, TopicPartition};
+use beacon_core::log::{Event, Isolation, Log, Reader, RecordBatch, TopicPartition};
 use beacon_core::metrics::{Dialect, Metric, Sample, SampleValue, catalogue, render};
 use beacon_core::runtime::{App, AppConfig, Membership, StateLocation};
 use beacon_core::task::decode_chunk;
@@ -28,7 +28,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use support::children::{Other, say, wait_for_parent};
-use support::counting::{Counting, PARTITIONS};
+use support::counting::{Counting, PARTITIONS, TIMES};
 use support::watchdog::Watchdog;
 use support::{PATIENCE, chance, wait_until};
 
@@ -128,7 +128,6 @@ under_both_protocols!(
     outputs_and_state_are_exact_through_kill_9,
     two_instances_share_the_work_while_one_comes_and_goes,
     a_zombie_changes_nothing_and_rejoins_in_process,
-    a_process_killed_after_a_head_start_leaves_nothing_of_it,
     a_takeover_from_a_standby_copy_reads_a_tail,
 );
 
@@ -266,27 +265,40 @@ fn a_zombie_changes_nothing_and_rejoins_in_process(membership: Membership) {
 }
 
 /// It dies between the head start of a commit and the commit.
-fn a_process_killed_after_a_head_start_leaves_nothing_of_it(membership: Membership) {
+#[test]
+fn a_process_killed_after_a_head_start_leaves_nothing_of_it() {
+    const RECORDS_A_KILL: u64 = 400;
+    const MOST_KILLS: u64 = 20;
     let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
-    let job = Counting::new(unique("ahead"), 400);
+    let job = Counting::new(unique("ahead"), RECORDS_A_KILL * MOST_KILLS / TIMES);
     job.make_topics(log.as_ref());
-    let feeder = feed(&job, &log, Duration::from_millis(20));
-    let changelog = |number| TopicPartition::new(format!("{}-changelog", job.application()), number);
+    let changelogs: Vec<_> =
+        (0..PARTITIONS).map(|number| TopicPartition::new(format!("{}-changelog", job.application()), number)).collect();
     let mut kills = 0;
     loop {
-        let mut child = start_child(&job, "0", membership, directory.path(), &[AHEAD]);
-        child.wait_for("AT WORK");
-        assert!(child.kill_after(Duration::from_millis(chance(200))), "it was alive");
+        let child = start_child(&job, "0", Membership::Static, directory.path(), &[AHEAD]);
+        let mut changes = log.reader(Isolation::Uncommitted).expect("a reader");
+        changes
+            .assign(&changelogs.iter().map(|at| (at.clone(), end_of(log.as_ref(), at))).collect::<Vec<_>>())
+            .expect("assigned");
+        let (feeding, feeder_log, limit) = (job.clone(), Arc::clone(&log), job.fed(log.as_ref()) + RECORDS_A_KILL);
+        let feeder = std::thread::spawn(move || feeding.feed(feeder_log.as_ref(), limit, Duration::from_millis(20)));
+        let killed = child.kill_when("a commit has a head start", || {
+            matches!(changes.poll(Duration::from_millis(5)).expect("read"), Event::Records(batch) if ends_without_changes(batch.as_ref()))
+                || feeder.is_finished()
+        });
+        assert!(killed, "it was alive");
         kills += 1;
-        // What it left is there until the next one has its transactional id.
-        if (0..PARTITIONS).any(|number| ends_with_an_open_head_start(log.as_ref(), &changelog(number))) {
+        feeder.join().expect("fed");
+        // What it left is there until the next one has its transactional id. It may have been quicker than the kill.
+        if changelogs.iter().any(|changelog| ends_with_an_open_head_start(log.as_ref(), changelog)) {
             break;
         }
-        assert!(kills < 20 && !feeder.is_finished(), "{kills} kills, and none after a head start");
+        assert!(kills < MOST_KILLS, "{kills} kills, and none after a head start");
     }
+    job.feed_all(log.as_ref());
     let mut tail = Tail::of(log.as_ref(), &job.output());
-    let mut last = start_child(&job, "0", membership, directory.path(), &[]);
-    feeder.join().expect("fed");
+    let mut last = start_child(&job, "0", Membership::Static, directory.path(), &[]);
     tail.wait_for(job.outputs());
     last.stdin = None;
     last.wait_for_end();
@@ -301,14 +313,21 @@ fn ends_with_an_open_head_start(log: &dyn Log, changelog: &TopicPartition) -> bo
     reader.assign(&[(changelog.clone(), committed)]).expect("assigned");
     loop {
         match reader.poll(PATIENCE).expect("read") {
-            Event::Records(batch) => {
-                let value = batch.get(batch.len() - 1).value.unwrap_or_default();
-                return decode_chunk(value).is_ok_and(|changes| changes.is_empty());
-            }
+            Event::Records(batch) => return ends_without_changes(batch.as_ref()),
             Event::EndOfPartition(..) => return false,
             _ => {}
         }
     }
+}
+
+/// Whether the last record of a changelog's is that of a head start.
+fn ends_without_changes(batch: &dyn RecordBatch) -> bool {
+    let value = batch.get(batch.len() - 1).value.unwrap_or_default();
+    decode_chunk(value).is_ok_and(|changes| changes.is_empty())
+}
+
+fn end_of(log: &dyn Log, partition: &TopicPartition) -> u64 {
+    log.offsets(partition, Isolation::Uncommitted).expect("offsets").end
 }
 
 fn a_takeover_from_a_standby_copy_reads_a_tail(membership: Membership) {

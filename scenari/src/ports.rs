@@ -1,7 +1,6 @@
 //! Ports for servers under test.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -28,7 +27,7 @@ pub fn free_port() -> u16 {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         let port = FIRST + (start + step) % COUNT;
         let Some(lock) = lock(port) else { continue };
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if !is_taken(port) {
             OURS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
             return port;
         }
@@ -46,6 +45,21 @@ fn lock(port: u16) -> Option<File> {
     file.try_lock().is_ok().then_some(file)
 }
 
+/// Whether a socket has the port. Not found out by taking it: a process that another thread starts meanwhile would have that
+/// socket, too, for some milliseconds, and the port would be taken when it is wanted.
+fn is_taken(port: u16) -> bool {
+    const TIME_WAIT: &str = "06";
+    let local = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        // Without IPv6 there is no such table.
+        fs::read_to_string(table).unwrap_or_default().lines().skip(1).any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let has_it = fields.next().is_some_and(|address| address.ends_with(&local));
+            has_it && fields.nth(1).is_some_and(|state| state != TIME_WAIT)
+        })
+    })
+}
+
 /// One for each user: what one has made another cannot open.
 fn folder() -> PathBuf {
     let user = fs::metadata("/proc/self").map_or(0, |own| own.uid());
@@ -54,7 +68,22 @@ fn folder() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    #[test]
+    fn a_port_is_taken_while_somebody_listens_on_it() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("some port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        assert!(is_taken(port));
+        drop(listener);
+        // A process that is being started may have it for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while is_taken(port) {
+            assert!(std::time::Instant::now() < deadline, "nobody has port {port} any more");
+        }
+    }
 
     #[test]
     fn ports_are_distinct_and_can_be_bound() {

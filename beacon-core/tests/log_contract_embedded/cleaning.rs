@@ -118,9 +118,9 @@ fn tombstones_stay_for_their_retention_and_then_go() {
         }
     };
     cleaned.append("gone", Some("value"), HOUR);
+    let started = Instant::now();
     let tombstone = cleaned.append("gone", None, 1000 * HOUR);
     write(0);
-    let started = Instant::now();
     cleaned.log.clean_now().expect("cleaned");
     let gone = |cleaned: &Cleaned| -> Vec<_> {
         cleaned

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,12 +14,18 @@ use tokio::runtime::Runtime;
 
 use super::{Book, Mood, Page};
 use crate::runtime;
+use crate::wait::wait_until;
+
+/// How long another may have the port.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves on a runtime of its own: shutting that down cuts open connections too, which ending `axum::serve` does not.
 pub(super) fn serve(port: u16, book: Arc<Mutex<Book>>) -> Runtime {
     let runtime = runtime::own("webhook");
-    let listener = TcpListener::bind(("127.0.0.1", port))
-        .unwrap_or_else(|error| panic!("port {port} of the webhook receiver was taken meanwhile: {error}"));
+    // After a close, processes that are being started may have the old socket for some milliseconds.
+    let listener = wait_until("the webhook receiver has its port", PATIENCE, || {
+        TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))
+    });
     listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
     let service = Router::new().fallback(any(receive)).with_state(book);
     runtime.spawn(async move {

@@ -378,7 +378,8 @@ mod tests {
             ("acks", "all"),
             ("partitioner", "murmur2_random"),
             ("retry.backoff.ms", "1"),
-            ("linger.ms", "0"),
+            // A run of records is else a request for its first ones and one for the rest.
+            ("linger.ms", "5"),
         ];
         holds(&config.transactional(&session), &written);
         // A minute, the default, is how long a partition stays shut behind a process that froze.
