@@ -26,6 +26,7 @@ mod rocks_snapshot;
 mod scope;
 mod shared;
 mod slot;
+mod slots;
 mod snapshot;
 mod store;
 mod table;

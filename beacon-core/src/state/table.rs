@@ -12,7 +12,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::order::Order;
-use super::slot::{Committed, Key, Pending, SLOT_BYTES, Slot, Value, Written, newer, pending};
+use super::slot::{Committed, Key, Mark, Pending, SLOT_BYTES, Slot, Value, Written, newer, pending};
+use super::slots::Slots;
 use super::{Change, layout};
 
 /// The store is told when it misses this much, however much room there is: one write is not to take long.
@@ -26,7 +27,7 @@ const MOST_UNSTORED: usize = 8 << 20;
 pub(super) struct Table {
     index: HashTable<u32>,
     hasher: FixedState,
-    slots: Vec<Slot>,
+    slots: Slots,
     free: Vec<u32>,
     /// Slots written since the last commit, each once.
     written: Vec<Written>,
@@ -46,7 +47,7 @@ pub(super) struct Table {
     /// An entry was not remembered for want of room.
     crowded: bool,
     /// Where to look next for entries to let go.
-    hand: usize,
+    hand: u32,
 }
 
 impl Table {
@@ -69,8 +70,8 @@ impl Table {
 
     fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let is_it = |id: &u32| {
-            let slot = &self.slots[*id as usize];
-            slot.hash == hash && *slot.key == *key
+            let slot = &self.slots[*id];
+            slot.hash == hash && slot.key() == key
         };
         self.index.find(spread(hash), is_it).copied()
     }
@@ -78,8 +79,8 @@ impl Table {
     /// What the entry is now, if that is known here.
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<&[u8]>> {
         let id = self.find(self.hash(key), key)?;
-        let slot = &mut self.slots[id as usize];
-        slot.used = true;
+        let slot = &mut self.slots[id];
+        slot.set(Mark::Used, true);
         match pending(&self.written, slot) {
             Pending::Nothing => slot.committed(),
             Pending::Delete => Some(None),
@@ -98,11 +99,11 @@ impl Table {
             return;
         }
         let id = known.unwrap_or_else(|| self.insert(hash, key, Committed::Unknown));
-        let slot = &mut self.slots[id as usize];
+        let slot = &mut self.slots[id];
         self.held_bytes -= slot.held_bytes();
-        slot.store_lacks = value.is_none();
+        slot.set(Mark::StoreLacks, value.is_none());
         slot.committed = if value.is_some() { Committed::Present } else { Committed::Absent };
-        slot.value = Value::from_slice(value.unwrap_or_default());
+        slot.set_value(value.unwrap_or_default());
         self.held_bytes += slot.held_bytes();
     }
 
@@ -131,42 +132,29 @@ impl Table {
     }
 
     fn insert(&mut self, hash: u32, key: &[u8], committed: Committed) -> u32 {
-        let slot = Slot {
-            key: Key::from_slice(key),
-            value: Value::new(),
-            hash,
-            written: 0,
-            // Nothing is known here of an entry that is not in the table but what its caller says of the store.
-            store_lacks: committed == Committed::Absent,
-            committed,
-            unstored: false,
-            listed: false,
-            used: false,
-            live: true,
-        };
+        let mut slot = Slot::new(hash, key, committed);
+        // Nothing is known here of an entry that is not in the table but what its caller says of the store.
+        slot.set(Mark::StoreLacks, committed == Committed::Absent);
         self.held_bytes += slot.held_bytes();
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[id as usize] = slot;
+                self.slots[id] = slot;
                 id
             }
-            None => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).expect("memory ends before four thousand million entries")
-            }
+            None => self.slots.push(slot),
         };
         let slots = &self.slots;
-        self.index.insert_unique(spread(hash), id, |id| spread(slots[*id as usize].hash));
+        self.index.insert_unique(spread(hash), id, |id| spread(slots[*id].hash));
         id
     }
 
     fn write(&mut self, id: u32, pending: Pending) {
-        let slot = &mut self.slots[id as usize];
-        slot.used = true;
+        let slot = &mut self.slots[id];
+        slot.set(Mark::Used, true);
         // What changes nothing need not be written: a timer set and cancelled between two commits leaves no trace.
         let pending = match (pending, slot.committed) {
             (Pending::Delete, Committed::Absent) => Pending::Nothing,
-            (Pending::Put(value), Committed::Present) if value == slot.value => Pending::Nothing,
+            (Pending::Put(value), Committed::Present) if *value == *slot.value() => Pending::Nothing,
             (pending, _) => pending,
         };
         if slot.written == 0 {
@@ -175,9 +163,9 @@ impl Table {
             }
             self.written.push(Written { id, pending: Pending::Nothing });
             slot.written = self.written.len() as u32;
-            if !slot.listed {
-                slot.listed = true;
-                self.newer.add(&slot.key, id);
+            if !slot.is(Mark::Listed) {
+                slot.set(Mark::Listed, true);
+                self.newer.add(slot.key(), id);
             }
         }
         let place = slot.written - 1;
@@ -187,7 +175,7 @@ impl Table {
 
     fn replace(&mut self, place: u32, pending: Pending) -> Pending {
         let written = &mut self.written[place as usize];
-        let key_bytes = self.slots[written.id as usize].key.len();
+        let key_bytes = self.slots[written.id].key().len();
         let bytes = |pending: &Pending| match pending {
             Pending::Nothing => 0,
             Pending::Delete => key_bytes,
@@ -230,7 +218,7 @@ impl Table {
 
     /// Pending writes, each key once, in key order.
     pub(super) fn changes(&mut self) -> impl Iterator<Item = Change<'_>> {
-        let key = |place: u32| &*self.slots[self.written[place as usize].id as usize].key;
+        let key = |place: u32| self.slots[self.written[place as usize].id].key();
         let new = self.in_order.len()..self.written.len();
         if !new.is_empty() {
             self.in_order.extend(new.map(|place| (leading(key(place as u32)), place as u32)));
@@ -242,12 +230,14 @@ impl Table {
     /// Pending writes became committed.
     pub(super) fn settle(&mut self) {
         self.end_commit(|slot, pending| {
-            (slot.committed, slot.value) = match pending {
+            let (committed, value) = match pending {
                 Pending::Nothing => return,
                 Pending::Delete => (Committed::Absent, Value::new()),
                 Pending::Put(value) => (Committed::Present, value),
             };
-            slot.unstored = slot.committed == Committed::Present || !slot.store_lacks;
+            slot.committed = committed;
+            slot.set_value(&value);
+            slot.set(Mark::Unstored, committed == Committed::Present || !slot.is(Mark::StoreLacks));
         });
     }
 
@@ -258,15 +248,15 @@ impl Table {
 
     fn end_commit(&mut self, end: impl Fn(&mut Slot, Pending)) {
         for Written { id, pending } in self.written.drain(..) {
-            let slot = &mut self.slots[id as usize];
+            let slot = &mut self.slots[id];
             self.held_bytes -= slot.held_bytes();
             self.unstored_bytes -= slot.unstored_bytes();
-            self.unstored -= usize::from(slot.unstored);
+            self.unstored -= usize::from(slot.is(Mark::Unstored));
             end(slot, pending);
             slot.written = 0;
             self.held_bytes += slot.held_bytes();
             self.unstored_bytes += slot.unstored_bytes();
-            self.unstored += usize::from(slot.unstored);
+            self.unstored += usize::from(slot.is(Mark::Unstored));
         }
         self.in_order.clear();
         self.undo.clear();
@@ -290,11 +280,11 @@ impl Table {
 
     /// Committed writes that the store does not have yet, each key once, in key order.
     pub(super) fn unstored_changes(&self) -> impl Iterator<Item = Change<'_>> {
-        let key = |id: u32| &*self.slots[id as usize].key;
-        let unstored = self.newer.ids().filter(|id| self.slots[*id as usize].unstored);
+        let key = |id: u32| self.slots[id].key();
+        let unstored = self.newer.ids().filter(|id| self.slots[*id].is(Mark::Unstored));
         let mut ids: Vec<_> = unstored.map(|id| (leading(key(id)), id)).collect();
         sort_by_key(&mut ids, key);
-        ids.into_iter().filter_map(|(_, id)| self.slots[id as usize].unstored_change())
+        ids.into_iter().filter_map(|(_, id)| self.slots[id].unstored_change())
     }
 
     /// Whether the store has all that is committed.
@@ -305,9 +295,9 @@ impl Table {
     /// The store has all of [`Table::unstored_changes`].
     pub(super) fn stored(&mut self) {
         for id in self.newer.ids() {
-            let slot = &mut self.slots[id as usize];
-            if std::mem::replace(&mut slot.unstored, false) {
-                slot.store_lacks = slot.committed == Committed::Absent;
+            let slot = &mut self.slots[id];
+            if slot.take(Mark::Unstored) {
+                slot.set(Mark::StoreLacks, slot.committed == Committed::Absent);
             }
         }
         self.unstored = 0;
@@ -320,13 +310,14 @@ impl Table {
         let mut gone = Vec::new();
         let slots = &mut self.slots;
         self.newer.retain(|id| {
-            let slot = &mut slots[id as usize];
-            slot.listed = slot.written > 0 || slot.unstored;
+            let slot = &mut slots[id];
+            let listed = slot.written > 0 || slot.is(Mark::Unstored);
+            slot.set(Mark::Listed, listed);
             // Derived entries are found by scans, never by key: no use in keeping them.
-            if !slot.listed && (slot.committed == Committed::Unknown || !layout::is_logged(&slot.key)) {
+            if !listed && (slot.committed == Committed::Unknown || !layout::is_logged(slot.key())) {
                 gone.push(id);
             }
-            slot.listed
+            listed
         });
         for id in gone {
             self.remove(id);
@@ -334,12 +325,9 @@ impl Table {
     }
 
     fn remove(&mut self, id: u32) {
-        let slot = &mut self.slots[id as usize];
+        let slot = &mut self.slots[id];
         self.held_bytes -= slot.held_bytes();
-        slot.live = false;
-        slot.committed = Committed::Unknown;
-        slot.key = Key::new();
-        slot.value = Value::new();
+        slot.clear();
         let hash = slot.hash;
         if let Ok(entry) = self.index.find_entry(spread(hash), |other| *other == id) {
             entry.remove();
@@ -363,10 +351,10 @@ impl Table {
             if self.held_bytes <= wanted {
                 break;
             }
-            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+            self.hand = if self.hand as usize + 1 < self.slots.len() { self.hand + 1 } else { 0 };
             let slot = &mut self.slots[self.hand];
-            if slot.live && !slot.listed && !std::mem::replace(&mut slot.used, false) {
-                self.remove(self.hand as u32);
+            if slot.is(Mark::Live) && !slot.is(Mark::Listed) && !slot.take(Mark::Used) {
+                self.remove(self.hand);
             }
         }
     }
@@ -384,7 +372,7 @@ impl Table {
 
     fn newer_range(&mut self, from: &[u8], after: bool, to: Option<&[u8]>) -> impl DoubleEndedIterator<Item = Write> {
         let (slots, written) = (&self.slots, &self.written);
-        let found = self.newer.range(from, after, to, |id| slots[id as usize].key.clone());
+        let found = self.newer.range(from, after, to, |id| Key::from_slice(slots[id].key()));
         found.filter_map(|(key, id)| match newer(slots, written, id)? {
             Change::Put(_, value) => Some((key.clone(), Some(value.into()))),
             Change::Delete(_) => Some((key.clone(), None)),
