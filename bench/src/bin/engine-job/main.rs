@@ -27,9 +27,6 @@ fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
     let mut kafka = KafkaConfig::new(variable("KAFKA_BOOTSTRAP_SERVERS")?);
     kafka.extra.insert("compression.type".to_owned(), "lz4".to_owned());
-    // The default is half of it. The more records of one partition follow each other, the longer its state stays in the
-    // processor's cache.
-    kafka.extra.insert("fetch.message.max.bytes".to_owned(), (2 << 20).to_string());
     let log = KafkaLog::connect(kafka)?;
     let input = variable("IN_TOPIC")?;
     let partitions = log.describe_topic(&input)?.with_context(|| format!("there is no topic {input}"))?.partitions;
