@@ -272,11 +272,12 @@ fn a_process_killed_after_a_head_start_leaves_nothing_of_it() {
     let (log, directory) = (log(), tempfile::tempdir().expect("a temporary directory"));
     let job = Counting::new(unique("ahead"), RECORDS_A_KILL * MOST_KILLS / TIMES);
     job.make_topics(log.as_ref());
-    let changelogs: Vec<_> =
-        (0..PARTITIONS).map(|number| TopicPartition::new(format!("{}-changelog", job.application()), number)).collect();
+    let topic = format!("{}-changelog", job.application());
+    let changelogs: Vec<_> = (0..PARTITIONS).map(|number| TopicPartition::new(topic.as_str(), number)).collect();
     let mut kills = 0;
     loop {
         let child = start_child(&job, "0", Membership::Static, directory.path(), &[AHEAD]);
+        wait_until("it has made its changelog", || log.describe_topic(&topic).expect("the log tells").is_some());
         let mut changes = log.reader(Isolation::Uncommitted).expect("a reader");
         changes
             .assign(&changelogs.iter().map(|at| (at.clone(), end_of(log.as_ref(), at))).collect::<Vec<_>>())
