@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, TopicPartition};
+use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, SendRecord, TopicPartition};
 
 use super::support::*;
 
@@ -209,6 +209,34 @@ fn thousands_of_records_in_one_transaction_are_all_there() {
     let target = TopicPartition::new(output.as_str(), 0);
     let mut reader = log.reader(Isolation::Committed).expect("a reader");
     assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0.len(), 5000);
+}
+
+/// Another record of it was not written: what to do is the same whether that is told by a send or by the commit.
+#[test]
+fn a_send_in_a_transaction_that_has_failed_says_that_it_is_to_be_aborted() {
+    let mut config = config();
+    // The broker takes 1 MiB and no more.
+    config.extra.insert("message.max.bytes".into(), "8000000".into());
+    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    wait_assigned(&mut *session);
+    session.begin().expect("begun");
+    let large = vec![b'x'; 2 << 20];
+    session.send(SendRecord { value: Some(&large), ..send(&output, "large") }).expect("librdkafka takes it");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match session.send(send_at_once(&output, "small")) {
+            Ok(()) => assert!(Instant::now() < deadline, "the transaction does not fail"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), LogErrorKind::Abortable, "{error}");
+    drop(session);
+    let target = TopicPartition::new(output.as_str(), 0);
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, Vec::<String>::new());
 }
 
 #[test]

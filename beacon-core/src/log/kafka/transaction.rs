@@ -217,7 +217,11 @@ impl Transactor {
                 Err(error) if error.code == Code::QueueFull => {
                     self.client.poll(Duration::from_millis(10));
                 }
-                Err(error) => return Err(Refusal { error, target: target(&topic.state.name, outgoing.partition) }),
+                Err(mut error) => {
+                    // The transaction has failed already, for a reason that the abort ends.
+                    error.requires_abort |= error.code == Code::State;
+                    return Err(Refusal { error, target: target(&topic.state.name, outgoing.partition) });
+                }
             }
         }
         self.sent += 1;
@@ -273,8 +277,6 @@ impl Transactor {
         match self.failed(error, Step::BeforeCommit, &format!("sending to {target}")) {
             // Never "ask again": what was held back behind this record is gone.
             CommitError::Unknown(error) => CommitError::Abortable(error),
-            // The transaction has failed already, for a reason that the abort ends.
-            CommitError::Fatal(fatal) if error.code == Code::State => CommitError::Abortable(fatal),
             other => other,
         }
     }
