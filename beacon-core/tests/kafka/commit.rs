@@ -211,6 +211,29 @@ fn thousands_of_records_in_one_transaction_are_all_there() {
     assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0.len(), 5000);
 }
 
+/// Of some it is not known whether they are written, and others wait to be sent.
+#[test]
+fn an_abort_takes_back_thousands_of_records_on_their_way() {
+    let log = log();
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 2);
+    let mut session = open(&*log, &unique("group"), &[&input]);
+    let partition = wait_assigned(&mut *session).remove(0).0;
+    session.begin().expect("begun");
+    for number in 0..5000 {
+        session.send(SendRecord { partition: Some(number % 2), ..send(&output, "x") }).expect("sent");
+    }
+    session.abort().expect("aborted, in time");
+    session.begin().expect("begun");
+    session.send(send(&output, "y")).expect("sent");
+    let receipt = session.commit(&[(partition, 0)]).expect("committed");
+    let target = TopicPartition::new(output.as_str(), 0);
+    let (values, end) =
+        read_to_end(&mut *log.reader(Isolation::Committed).expect("a reader"), &target, 0).expect("read");
+    assert_eq!(values, ["y"]);
+    assert_eq!(receipt.ends, [(target, end - 1)], "of what was aborted nothing is told");
+}
+
 /// Another record of it was not written: what to do is the same whether that is told by a send or by the commit.
 #[test]
 fn a_send_in_a_transaction_that_has_failed_says_that_it_is_to_be_aborted() {

@@ -190,6 +190,8 @@ impl KafkaConfig {
         let mut config = self.producing("session", self.linger);
         config
             .set("transactional.id", &session.transactional_id)
+            // Of the others its own thread tells at once, see `raw::ClientKind`.
+            .set("delivery.report.only.error", "true")
             .set("transaction.timeout.ms", session.transaction_timeout.as_millis().to_string());
         config
     }
@@ -246,6 +248,7 @@ const OURS: &[&str] = &[
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
+    "delivery.report.only.error",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",

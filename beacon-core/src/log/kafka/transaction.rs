@@ -8,8 +8,8 @@
 //! Why not the safe crate's calls: its flush polls in steps of 100 ms, a floor for every commit. Draining deliveries
 //! first and then committing with the raw call takes 4 to 8 ms (Kafka 4.1, one broker).
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -26,8 +26,10 @@ use super::raw::{CallError, Client, Delivery, DeliverySink, Membership, Outgoing
 /// coordinator that is frozen rather than gone takes up to the transaction's own time-out, whatever is asked for
 /// (librdkafka 2.12).
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Deliveries are collected at least every so many sends, so that their reports do not pile up.
-const POLL_EVERY: u64 = 1024;
+/// Errors are collected at least every so many sends, so that they do not pile up.
+const SERVE_EVERY: u64 = 1024;
+/// How often a full queue is looked at for room.
+const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,31 +37,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What delivery reports said, shared with the callback.
 #[derive(Default)]
 pub(super) struct Ledger {
-    delivered: AtomicU64,
     failure: Mutex<Option<(Code, String)>>,
 }
 
 impl DeliverySink for Ledger {
     fn delivered(&self, delivery: &Delivery<'_>) {
         match delivery.error {
-            None => note_end(delivery),
+            None => delivery.topic.ends.note(delivery.partition, delivery.offset + 1),
             Some(code) => {
                 lock(&self.failure).get_or_insert_with(|| {
                     (code, format!("{}/{}: {}", delivery.topic.name, delivery.partition, describe(code)))
                 });
             }
         }
-        self.delivered.fetch_add(1, Ordering::Release);
     }
-}
-
-fn note_end(delivery: &Delivery<'_>) {
-    let mut ends = lock(&delivery.topic.ends);
-    let index = usize::try_from(delivery.partition).unwrap_or(0);
-    if ends.len() <= index {
-        ends.resize(index + 1, -1);
-    }
-    ends[index] = ends[index].max(delivery.offset + 1);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,25 +140,24 @@ impl Transactor {
             .map_err(|error| from_call(&error, format_args!("transactional id {}: begin failed", self.id)))?;
         self.sent = 0;
         self.held.begin();
-        self.ledger.delivered.store(0, Ordering::Release);
         *lock(&self.ledger.failure) = None;
         for topic in &self.topics {
-            lock(&topic.state.ends).clear();
+            topic.state.ends.reset();
         }
         self.state = State::Open;
         Ok(())
     }
 
-    /// Queues a record; `check` is asked once per topic whether it exists.
+    /// Queues a record; `partitions` is asked once per topic how many it has.
     pub fn send(
         &mut self,
         record: &SendRecord<'_>,
-        check: impl FnOnce(&str) -> Result<(), LogError>,
+        partitions: impl FnOnce(&str) -> Result<u32, LogError>,
     ) -> Result<(), LogError> {
         if self.state != State::Open {
             return Err(self.misuse("send"));
         }
-        let index = self.topic_index(record.topic, check)?;
+        let index = self.topic_index(record.topic, partitions)?;
         let outgoing = Outgoing {
             partition: native_target(record.partition),
             key: record.key,
@@ -215,7 +205,8 @@ impl Transactor {
                 Ok(()) => break,
                 // The local queue is full: room comes with deliveries, at the latest when they time out.
                 Err(error) if error.code == Code::QueueFull => {
-                    self.client.poll(Duration::from_millis(10));
+                    self.client.serve();
+                    thread::sleep(ROOM_EVERY);
                 }
                 Err(mut error) => {
                     // The transaction has failed already, for a reason that the abort ends.
@@ -225,18 +216,23 @@ impl Transactor {
             }
         }
         self.sent += 1;
-        if self.sent.is_multiple_of(POLL_EVERY) {
-            self.client.poll(Duration::ZERO);
+        if self.sent.is_multiple_of(SERVE_EVERY) {
+            self.client.serve();
         }
         Ok(())
     }
 
-    fn topic_index(&mut self, name: &str, check: impl FnOnce(&str) -> Result<(), LogError>) -> Result<usize, LogError> {
+    fn topic_index(
+        &mut self,
+        name: &str,
+        partitions: impl FnOnce(&str) -> Result<u32, LogError>,
+    ) -> Result<usize, LogError> {
         if let Some(index) = self.topics.iter().position(|topic| &*topic.state.name == name) {
             return Ok(index);
         }
-        check(name)?;
+        let partitions = partitions(name)?;
         let topic = self.client.topic(name).map_err(|code| super::error::log_error(code, name))?;
+        topic.state.ends.make_room(partitions);
         self.topics.push(topic);
         Ok(self.topics.len() - 1)
     }
@@ -281,16 +277,20 @@ impl Transactor {
         }
     }
 
-    /// Waits until every record sent is reported; a failed one makes the transaction one to abort.
+    /// Waits until what became of every record sent is known; a failed one makes the transaction one to abort.
     fn drain(&mut self) -> Result<(), CommitError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
-        while self.ledger.delivered.load(Ordering::Acquire) < self.sent {
-            self.client.flush(LOOK_EVERY);
+        loop {
+            let all = self.client.flush(LOOK_EVERY);
+            self.client.serve();
+            if all {
+                break;
+            }
             if let Some((code, _)) = self.client.fatal_error() {
                 return Err(self.fatal(code));
             }
             if Instant::now() >= deadline {
-                let left = self.sent - self.ledger.delivered.load(Ordering::Acquire);
+                let left = self.client.in_flight();
                 return Err(CommitError::Unknown(LogError::new(
                     LogErrorKind::Retriable,
                     format!("transactional id {}: {left} of {} records not written yet", self.id, self.sent),
@@ -334,12 +334,11 @@ impl Transactor {
     fn receipt(&self) -> CommitReceipt {
         let mut ends = Vec::new();
         for topic in &self.topics {
-            for (partition, end) in (0_u32..).zip(lock(&topic.state.ends).iter()) {
-                if let Ok(end) = u64::try_from(*end) {
-                    let topic = Arc::clone(&topic.state.name);
-                    ends.push((TopicPartition { topic, partition }, end));
-                }
-            }
+            let written = topic.state.ends.written().into_iter();
+            ends.extend(
+                written
+                    .map(|(partition, end)| (TopicPartition { topic: Arc::clone(&topic.state.name), partition }, end)),
+            );
         }
         CommitReceipt { ends }
     }

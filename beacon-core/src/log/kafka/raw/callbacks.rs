@@ -1,4 +1,5 @@
-//! What librdkafka calls: on the thread that polls or closes, and for logs on its own threads.
+//! What librdkafka calls: on the thread that polls or closes, and for logs and for what a transactional producer has written on
+//! its own threads.
 //!
 //! Invariants:
 //!
@@ -54,7 +55,8 @@ pub struct Delivery<'a> {
     pub token: usize,
 }
 
-/// Gets each delivery report, on the thread that polls the producer. Must neither block nor panic.
+/// Gets each delivery report, on the thread that polls the producer; of a transactional one, those of records that were written
+/// on librdkafka's threads, of several at a time. Must neither block nor panic.
 pub trait DeliverySink: Send + Sync {
     /// Called once per record sent.
     fn delivered(&self, delivery: &Delivery<'_>);
@@ -124,6 +126,34 @@ pub(super) unsafe extern "C" fn on_delivery(
         error,
         token: message._private as usize,
     });
+}
+
+/// Has a client that is being made tell of acknowledgements.
+pub(super) unsafe extern "C" fn on_new_transactional(
+    rk: *mut sys::rd_kafka_t,
+    _: *const sys::rd_kafka_conf_t,
+    opaque: *mut c_void,
+    _: *mut c_char,
+    _: usize,
+) -> RDKafkaRespErr {
+    // SAFETY: the client that is being made; the opaque pointer is its callbacks.
+    unsafe { sys::rd_kafka_interceptor_add_on_acknowledgement(rk, c"beacon".as_ptr(), Some(on_acknowledged), opaque) }
+}
+
+/// A record was written, or failed; on the thread of librdkafka that heard of it.
+unsafe extern "C" fn on_acknowledged(
+    rk: *mut sys::rd_kafka_t,
+    message: *mut sys::rd_kafka_message_t,
+    opaque: *mut c_void,
+) -> RDKafkaRespErr {
+    // SAFETY: as for a report; librdkafka hands over its own message, before it destroys it.
+    unsafe {
+        // Of failures there are reports, which say more.
+        if error_at(&raw const (*message).err).is_none() {
+            on_delivery(rk, message, opaque);
+        }
+    }
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 pub(super) unsafe extern "C" fn on_rebalance(

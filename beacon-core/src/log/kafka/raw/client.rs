@@ -19,7 +19,7 @@ use rdkafka::config::NativeClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::callbacks::{Callbacks, DeliverySink, on_delivery, on_error, on_log, on_rebalance};
+use super::callbacks::{Callbacks, DeliverySink, on_delivery, on_error, on_log, on_new_transactional, on_rebalance};
 use super::codes::{
     error_at, error_of, own_result_of, rd_kafka_fatal_error, rd_kafka_metadata, rd_kafka_query_watermark_offsets,
     result_of,
@@ -46,7 +46,11 @@ unsafe impl Sync for Client {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ClientKind {
     Consumer,
+    /// One whose deliveries are told to the thread that polls.
     Producer,
+    /// One that writes transactions. Its deliveries are told by librdkafka's own threads, as they come: who waits for the
+    /// last one is woken up once, and not for each request.
+    TransactionalProducer,
 }
 
 impl Client {
@@ -60,7 +64,7 @@ impl Client {
         let callbacks = Arc::new(Callbacks::new(label, deliveries));
         let native_kind = match kind {
             ClientKind::Consumer => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
-            ClientKind::Producer => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
+            ClientKind::Producer | ClientKind::TransactionalProducer => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
         };
         let mut text = [0 as c_char; 512];
         // SAFETY: the configuration pointer is valid; `callbacks` is shared, so its address is stable, and lives until
@@ -68,12 +72,21 @@ impl Client {
         // stays ours and is dropped, and no thread is left that could call back.
         let ptr = unsafe {
             let conf = config.ptr();
-            sys::rd_kafka_conf_set_opaque(conf, Arc::as_ptr(&callbacks).cast_mut().cast());
+            let opaque = Arc::as_ptr(&callbacks).cast_mut().cast();
+            sys::rd_kafka_conf_set_opaque(conf, opaque);
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
             match kind {
                 ClientKind::Consumer => sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance)),
                 ClientKind::Producer => sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery)),
+                ClientKind::TransactionalProducer => {
+                    // With reports as events a flush waits for the last message instead of serving reports.
+                    sys::rd_kafka_conf_set_events(conf, sys::RD_KAFKA_EVENT_DR);
+                    let name = c"beacon".as_ptr();
+                    let added =
+                        sys::rd_kafka_conf_interceptor_add_on_new(conf, name, Some(on_new_transactional), opaque);
+                    own_result_of(added).map_err(|code| format!("no deliveries will be told: {code}"))?;
+                }
             }
             sys::rd_kafka_new(native_kind, conf, text.as_mut_ptr(), text.len())
         };

@@ -4,27 +4,78 @@
 //! `rd_kafka_destroy`: every delivery report finds it
 //! (`tests/kafka/appender.rs: positions_come_in_the_order_of_the_records`). So no other call may make librdkafka know a topic of a producer first.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys as sys;
 
+use super::callbacks::on_delivery;
 use super::client::Client;
-use super::codes::{CallError, call, last_error, take_error};
+use super::codes::{CallError, call, last_error, own_result_of, take_error};
 use super::consuming::Membership;
 use super::conversions::{lock, milliseconds};
 use crate::log::Header;
+
+/// How often reports are taken while an abort waits for them.
+const SERVE_EVERY: Duration = Duration::from_millis(1);
 
 /// What a producer keeps for each topic it writes; reachable from delivery reports.
 pub struct TopicState {
     /// The topic's name.
     pub name: Arc<str>,
-    /// For each partition the offset after the last record written since the owner reset it, or -1.
-    pub ends: Mutex<Vec<i64>>,
+    /// Where its partitions end, of those written to.
+    pub ends: Ends,
+}
+
+/// For each partition of a topic the offset after the last record written since the owner reset it.
+///
+/// librdkafka's threads note what was acknowledged, record by record: one store for each. It tells of one partition's records
+/// one after the other and in their order, so that the last one noted is the highest.
+#[derive(Default)]
+pub struct Ends {
+    /// Of the partitions that the topic had at first; -1: nothing was written.
+    ends: OnceLock<Box<[AtomicI64]>>,
+    /// Of those that came later, or that nobody made room for.
+    others: Mutex<BTreeMap<i32, i64>>,
+}
+
+impl Ends {
+    /// Makes room for a topic's partitions; once.
+    pub fn make_room(&self, partitions: u32) {
+        self.ends.get_or_init(|| (0..partitions).map(|_| AtomicI64::new(-1)).collect());
+    }
+
+    /// A record was written in front of `end`.
+    pub fn note(&self, partition: i32, end: i64) {
+        let place = usize::try_from(partition).ok().and_then(|index| self.ends.get()?.get(index));
+        match place {
+            Some(place) => place.store(end, Ordering::Release),
+            None => drop(lock(&self.others).insert(partition, end)),
+        }
+    }
+
+    /// Nothing was written.
+    pub fn reset(&self) {
+        for end in self.ends.get().into_iter().flatten() {
+            end.store(-1, Ordering::Release);
+        }
+        lock(&self.others).clear();
+    }
+
+    /// Partitions written to, each with its end.
+    pub fn written(&self) -> Vec<(u32, u64)> {
+        let first = self.ends.get().into_iter().flatten().map(|end| end.load(Ordering::Acquire));
+        let others = lock(&self.others);
+        let all = (0..).zip(first).chain(others.iter().map(|(partition, end)| (*partition, *end)));
+        all.filter_map(|(partition, end)| Some((u32::try_from(partition).ok()?, u64::try_from(end).ok()?))).collect()
+    }
 }
 
 /// A handle of a topic to send to; valid as long as its client, which owns it.
@@ -66,7 +117,7 @@ impl Client {
             return Ok(topic.clone());
         }
         let native_name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-        let state = Arc::new(TopicState { name: Arc::from(name), ends: Mutex::new(Vec::new()) });
+        let state = Arc::new(TopicState { name: Arc::from(name), ends: Ends::default() });
         // SAFETY: live client. The topic's opaque is a TopicState kept in `self.topics`, which is dropped after
         // rd_kafka_destroy, hence after the last delivery report. rd_kafka_topic_new takes the configuration.
         let handle = unsafe {
@@ -118,16 +169,47 @@ impl Client {
         }
     }
 
+    /// Has a transactional producer tell of records that failed, and of errors; never waits.
+    pub fn serve(&self) {
+        // SAFETY: live client, whose main queue is a handle to give back. An event is ours to destroy, and its messages live
+        // until then; only reports of deliveries have any.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_main(self.native());
+            loop {
+                let event = sys::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                loop {
+                    let message = sys::rd_kafka_event_message_next(event);
+                    if message.is_null() {
+                        break;
+                    }
+                    on_delivery(self.native(), message, Arc::as_ptr(&self.callbacks).cast_mut().cast());
+                }
+                sys::rd_kafka_event_destroy(event);
+            }
+            sys::rd_kafka_queue_destroy(queue);
+        }
+    }
+
     /// Serves delivery reports and errors for at most `timeout`; returns how many.
     pub fn poll(&self, timeout: Duration) -> i32 {
         // SAFETY: live client.
         unsafe { sys::rd_kafka_poll(self.native(), milliseconds(timeout)) }
     }
 
-    /// Sends what is queued without lingering, and serves delivery reports for at most `timeout`, until nothing is left.
-    pub fn flush(&self, timeout: Duration) {
-        // SAFETY: live client. What it says is whether anything is left, which the caller knows by its deliveries.
-        unsafe { sys::rd_kafka_flush(self.native(), milliseconds(timeout)) };
+    /// Has a transactional producer send what is queued, without lingering, and waits for at most `timeout`. Whether every
+    /// record is written or was told to have failed, for which [`Client::serve`] has to be called.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        // SAFETY: live client.
+        own_result_of(unsafe { sys::rd_kafka_flush(self.native(), milliseconds(timeout)) }).is_ok()
+    }
+
+    /// How many records are neither written nor told to have failed.
+    pub fn in_flight(&self) -> i32 {
+        // SAFETY: live client.
+        unsafe { sys::rd_kafka_outq_len(self.native()) }
     }
 
     pub fn init_transactions(&self, timeout: Duration) -> Result<(), CallError> {
@@ -163,9 +245,25 @@ impl Client {
         unsafe { call(sys::rd_kafka_commit_transaction(self.native(), milliseconds(timeout))) }
     }
 
+    /// Drops what is queued, waits for what is in flight, and aborts.
     pub fn abort_transaction(&self, timeout: Duration) -> Result<(), CallError> {
-        // SAFETY: as above.
-        unsafe { call(sys::rd_kafka_abort_transaction(self.native(), milliseconds(timeout))) }
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // The call waits until reports of what was dropped are taken, which somebody else has to do.
+            let server = thread::Builder::new().name("kafka-abort".into()).spawn_scoped(scope, || {
+                while !over.load(Ordering::Acquire) {
+                    self.serve();
+                    thread::sleep(SERVE_EVERY);
+                }
+            });
+            if let Err(error) = server {
+                tracing::warn!(%error, "no thread for the reports of an abort");
+            }
+            // SAFETY: as above.
+            let aborted = unsafe { call(sys::rd_kafka_abort_transaction(self.native(), milliseconds(timeout))) };
+            over.store(true, Ordering::Release);
+            aborted
+        })
     }
 }
 
@@ -211,5 +309,28 @@ fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_
             sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() }
         }
         None => sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: ptr::null_mut(), size: 0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_known_of_partitions_written_to_and_of_no_other() {
+        let ends = Ends::default();
+        ends.make_room(3);
+        assert_eq!(ends.written(), []);
+        ends.note(2, 7);
+        ends.note(0, 1);
+        ends.note(2, 9);
+        assert_eq!(ends.written(), [(0, 1), (2, 9)]);
+        // A topic may be given partitions while it is written to.
+        ends.note(4, 3);
+        assert_eq!(ends.written(), [(0, 1), (2, 9), (4, 3)]);
+        ends.reset();
+        assert_eq!(ends.written(), []);
+        ends.note(4, 5);
+        assert_eq!(ends.written(), [(4, 5)]);
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn open_transactor(cluster: &Cluster, config: &SessionConfig) -> Resu
     let ledger = Arc::new(Ledger::default());
     let label = format!("producer of {}", config.transactional_id);
     let sink: Arc<Ledger> = Arc::clone(&ledger);
-    let client = start(ClientKind::Producer, &producer, label, sink)?;
+    let client = start(ClientKind::TransactionalProducer, &producer, label, sink)?;
     // A predecessor's open transaction is aborted first, which may take as long as its own time-out.
     let patience = settings.timeout.max(config.transaction_timeout);
     Transactor::open(client, ledger, &config.transactional_id, patience)

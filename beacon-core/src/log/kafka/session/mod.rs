@@ -316,7 +316,7 @@ impl Session for KafkaSession {
 
     fn send(&mut self, record: SendRecord<'_>) -> Result<(), LogError> {
         let cluster = &self.cluster;
-        self.transactor.send(&record, |topic| cluster.require_topic(topic).map(drop))
+        self.transactor.send(&record, |topic| cluster.require_topic(topic))
     }
 
     fn holds_back(&self) -> bool {
