@@ -5,8 +5,9 @@
 //! (`tests/kafka/commit.rs: thousands_of_records_in_one_transaction_are_all_there`,
 //! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
-//! Why not the safe crate's calls: its flush polls in steps of 100 ms, a floor for every commit. Draining deliveries
-//! first and then committing with the raw call takes 4 to 8 ms (Kafka 4.1, one broker).
+//! Why not the safe crate's calls: its flush polls in steps of 100 ms, a floor for every commit. Waiting for deliveries
+//! first, which librdkafka's own threads note as they hear of them, and then committing with the raw call takes 4 to 8 ms (Kafka 4.1,
+//! one broker).
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -34,7 +35,7 @@ const ROOM_EVERY: Duration = Duration::from_millis(1);
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What delivery reports said, shared with the callback.
+/// What became of records, shared with the callbacks. Where partitions end is with their topics.
 #[derive(Default)]
 pub(super) struct Ledger {
     failure: Mutex<Option<(Code, String)>>,
@@ -356,7 +357,7 @@ impl Transactor {
             State::Closed => return Err(self.misuse("abort")),
             State::Over => return Err(self.over()),
         }
-        // Deliveries are served inside: the raw call purges what is queued and waits for what is in flight.
+        // The raw call purges what is queued and waits for what is in flight.
         match self.client.abort_transaction(timeout) {
             Ok(()) => {
                 self.state = State::Closed;

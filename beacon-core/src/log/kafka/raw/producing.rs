@@ -193,7 +193,7 @@ impl Client {
         }
     }
 
-    /// Serves delivery reports and errors for at most `timeout`; returns how many.
+    /// Serves delivery reports and errors for at most `timeout`; returns how many. Of transactional producers see [`Client::serve`].
     pub fn poll(&self, timeout: Duration) -> i32 {
         // SAFETY: live client.
         unsafe { sys::rd_kafka_poll(self.native(), milliseconds(timeout)) }
@@ -239,7 +239,7 @@ impl Client {
         }
     }
 
-    /// The raw commit. All deliveries must have been polled, or it flushes for as long as they take.
+    /// The raw commit. Nothing may be in flight, see [`Client::flush`], or it flushes for as long as that takes.
     pub fn commit_transaction(&self, timeout: Duration) -> Result<(), CallError> {
         // SAFETY: as above.
         unsafe { call(sys::rd_kafka_commit_transaction(self.native(), milliseconds(timeout))) }
