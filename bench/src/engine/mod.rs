@@ -161,7 +161,8 @@ impl Sizes {
             Workload::W3 => 15.0 + runs * systems * (12.0 + millions * 15.0),
             Workload::W4 => {
                 let each = f64::from(self.seconds + self.warmup) + 7.0;
-                20.0 + f64::from(self.latency_runs) * self.intervals.len() as f64 * systems * each
+                20.0 + f64::from(self.thrown_away()) * 22.0
+                    + f64::from(self.latency_runs) * self.intervals.len() as f64 * systems * each
             }
             Workload::W5 => self.keys.iter().map(|keys| systems * (30.0 + *keys as f64 / 1e6 * 42.0)).sum(),
             Workload::Embedded => f64::from(self.seconds + self.warmup) * embedded::PACES.len() as f64,
@@ -169,6 +170,11 @@ impl Sizes {
             Workload::State => 110.0,
         };
         seconds / 60.0
+    }
+
+    /// Runs of W4 before those that count; see the driver.
+    fn thrown_away(&self) -> u32 {
+        if self.quick { 1 } else { 4 }
     }
 
     fn arguments(&self, workload: Workload, keys: u64) -> Vec<String> {
@@ -183,6 +189,7 @@ impl Sizes {
                 ("--rate", self.rate.to_string()),
                 ("--seconds", self.seconds.to_string()),
                 ("--warmup", self.warmup.to_string()),
+                ("--thrown-away", self.thrown_away().to_string()),
             ],
             Workload::W5 => vec![("--records", keys.to_string())],
             Workload::Embedded | Workload::State => Vec::new(),

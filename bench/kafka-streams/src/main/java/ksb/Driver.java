@@ -167,7 +167,7 @@ public final class Driver {
         report("sut\tcommit_ms\trun\trate_per_s\tseconds\tp50_ms\tp99_ms\tp99.9_ms\tmax_ms\tsut_cpu_%%\tcpu_s_per_M"
                 + "\tbroker_cpu_s_per_M\tpeak_rss_MB\tverified");
         // Thrown away: who comes first meets a broker and a driver that are not compiled yet, and waits for their compilers.
-        for (int i = 0; i < 4 && option("--warmup", 15) > 0; i++) latency(suts.get(i % suts.size()), 0, "10", rate, 10, 5);
+        for (int i = 0; i < option("--thrown-away", 4); i++) latency(suts.get(i % suts.size()), 0, "10", rate, 10, 5);
         for (int run = 1; run <= option("--runs", 1); run++) {
             for (String commitMs : options.getOrDefault("--commit-ms", "100,50,25,10").split(",")) {
                 for (String sut : suts) latency(sut, run, commitMs, rate, seconds, option("--warmup", 15));
