@@ -193,10 +193,8 @@ fn a_commit_is_fast() {
 
 #[test]
 fn thousands_of_records_in_one_transaction_are_all_there() {
-    let mut config = config();
     // So that the local queue is full all the time.
-    config.extra.insert("queue.buffering.max.messages".into(), "100".into());
-    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let log = log_with("queue.buffering.max.messages", "100");
     let input = make_topic(&*log, "input", 1);
     let output = make_topic(&*log, "output", 1);
     let mut session = open(&*log, &unique("group"), &[&input]);
@@ -237,10 +235,8 @@ fn an_abort_takes_back_thousands_of_records_on_their_way() {
 /// Another record of it was not written: what to do is the same whether that is told by a send or by the commit.
 #[test]
 fn a_send_in_a_transaction_that_has_failed_says_that_it_is_to_be_aborted() {
-    let mut config = config();
     // The broker takes 1 MiB and no more.
-    config.extra.insert("message.max.bytes".into(), "8000000".into());
-    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let log = log_with("message.max.bytes", "8000000");
     let input = make_topic(&*log, "input", 1);
     let output = make_topic(&*log, "output", 1);
     let mut session = open(&*log, &unique("group"), &[&input]);
@@ -279,9 +275,7 @@ fn sending_to_an_unknown_topic_makes_nothing() {
 /// What a session that was taken for dead may still do: nothing.
 #[test]
 fn a_member_that_did_not_poll_in_time_is_refused() {
-    let mut config = config();
-    config.extra.insert("max.poll.interval.ms".into(), "6000".into());
-    let log = beacon_core::log::kafka::KafkaLog::connect(config).expect("connected");
+    let log = log_with("max.poll.interval.ms", "6000");
     let input = make_topic(&*log, "input", 1);
     let output = make_topic(&*log, "output", 1);
     fill(&*log, &input, 0, &["a"]);

@@ -35,6 +35,13 @@ pub fn log_speaking(protocol: GroupProtocol) -> Arc<KafkaLog> {
     KafkaLog::connect(config).expect("the broker of KAFKA_BOOTSTRAP_SERVERS answers")
 }
 
+/// A log with a setting of librdkafka.
+pub fn log_with(setting: &str, value: &str) -> Arc<KafkaLog> {
+    let mut config = config();
+    config.extra.insert(setting.to_owned(), value.to_owned());
+    KafkaLog::connect(config).expect("the broker of KAFKA_BOOTSTRAP_SERVERS answers")
+}
+
 /// A name no other test, process or run uses.
 pub fn unique(what: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
