@@ -29,6 +29,7 @@ mod appender;
 mod batch;
 mod block_on;
 mod config;
+mod ends;
 mod error;
 mod groups;
 mod held_back;

@@ -4,11 +4,10 @@
 //! `rd_kafka_destroy`: every delivery report finds it
 //! (`tests/kafka/appender.rs: positions_come_in_the_order_of_the_records`). So no other call may make librdkafka know a topic of a producer first.
 
-use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys as sys;
 
+use super::super::ends::Ends;
 use super::callbacks::on_delivery;
 use super::client::Client;
 use super::codes::{CallError, call, last_error, own_result_of, take_error};
@@ -24,7 +24,7 @@ use super::conversions::{lock, milliseconds};
 use crate::log::Header;
 
 /// How often reports are taken while an abort waits for them.
-const SERVE_EVERY: Duration = Duration::from_millis(1);
+const TAKE_REPORTS_EVERY: Duration = Duration::from_millis(1);
 
 /// What a producer keeps for each topic it writes; reachable from delivery reports.
 pub struct TopicState {
@@ -32,50 +32,6 @@ pub struct TopicState {
     pub name: Arc<str>,
     /// Where its partitions end, of those written to.
     pub ends: Ends,
-}
-
-/// For each partition of a topic the offset after the last record written since the owner reset it.
-///
-/// librdkafka's threads note what was acknowledged, record by record: one store for each. It tells of one partition's records
-/// one after the other and in their order, so that the last one noted is the highest.
-#[derive(Default)]
-pub struct Ends {
-    /// Of the partitions that the topic had at first; -1: nothing was written.
-    ends: OnceLock<Box<[AtomicI64]>>,
-    /// Of those that came later, or that nobody made room for.
-    others: Mutex<BTreeMap<i32, i64>>,
-}
-
-impl Ends {
-    /// Makes room for a topic's partitions; once.
-    pub fn make_room(&self, partitions: u32) {
-        self.ends.get_or_init(|| (0..partitions).map(|_| AtomicI64::new(-1)).collect());
-    }
-
-    /// A record was written in front of `end`.
-    pub fn note(&self, partition: i32, end: i64) {
-        let place = usize::try_from(partition).ok().and_then(|index| self.ends.get()?.get(index));
-        match place {
-            Some(place) => place.store(end, Ordering::Release),
-            None => drop(lock(&self.others).insert(partition, end)),
-        }
-    }
-
-    /// Nothing was written.
-    pub fn reset(&self) {
-        for end in self.ends.get().into_iter().flatten() {
-            end.store(-1, Ordering::Release);
-        }
-        lock(&self.others).clear();
-    }
-
-    /// Partitions written to, each with its end.
-    pub fn written(&self) -> Vec<(u32, u64)> {
-        let first = self.ends.get().into_iter().flatten().map(|end| end.load(Ordering::Acquire));
-        let others = lock(&self.others);
-        let all = (0..).zip(first).chain(others.iter().map(|(partition, end)| (*partition, *end)));
-        all.filter_map(|(partition, end)| Some((u32::try_from(partition).ok()?, u64::try_from(end).ok()?))).collect()
-    }
 }
 
 /// A handle of a topic to send to; valid as long as its client, which owns it.
@@ -253,7 +209,7 @@ impl Client {
             let server = thread::Builder::new().name("kafka-abort".into()).spawn_scoped(scope, || {
                 while !over.load(Ordering::Acquire) {
                     self.serve();
-                    thread::sleep(SERVE_EVERY);
+                    thread::sleep(TAKE_REPORTS_EVERY);
                 }
             });
             if let Err(error) = server {
@@ -309,28 +265,5 @@ fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_
             sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() }
         }
         None => sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: ptr::null_mut(), size: 0 },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_are_known_of_partitions_written_to_and_of_no_other() {
-        let ends = Ends::default();
-        ends.make_room(3);
-        assert_eq!(ends.written(), []);
-        ends.note(2, 7);
-        ends.note(0, 1);
-        ends.note(2, 9);
-        assert_eq!(ends.written(), [(0, 1), (2, 9)]);
-        // A topic may be given partitions while it is written to.
-        ends.note(4, 3);
-        assert_eq!(ends.written(), [(0, 1), (2, 9), (4, 3)]);
-        ends.reset();
-        assert_eq!(ends.written(), []);
-        ends.note(4, 5);
-        assert_eq!(ends.written(), [(4, 5)]);
     }
 }
