@@ -224,8 +224,10 @@ mod tests {
 
     #[test]
     fn the_driver_is_asked_for_what_the_sizes_say() {
-        let arguments = Sizes::full().arguments(Workload::W4, 0).join(" ");
-        assert_eq!(arguments, "--runs 5 --commit-ms 5,10,25,100 --rate 5000 --seconds 10 --warmup 8");
+        let arguments = |sizes: Sizes| sizes.arguments(Workload::W4, 0).join(" ");
+        let full = "--runs 5 --commit-ms 5,10,25,100 --rate 5000 --seconds 10 --warmup 8 --thrown-away 4";
+        assert_eq!(arguments(Sizes::full()), full);
+        assert!(arguments(Sizes::quick()).ends_with(" --thrown-away 1"), "a look is short");
     }
 
     #[test]
