@@ -5,12 +5,16 @@
 
 #[path = "kafka/checkpoints.rs"]
 mod checkpoints;
+#[path = "kafka/forgotten.rs"]
+mod forgotten;
 #[path = "kafka/gone.rs"]
 mod gone;
 #[path = "kafka/memory.rs"]
 mod memory;
 #[path = "kafka/plant.rs"]
 mod plant;
+#[path = "kafka/refused.rs"]
+mod refused;
 #[path = "kafka/silent.rs"]
 mod silent;
 mod support;

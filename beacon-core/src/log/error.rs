@@ -88,7 +88,7 @@ pub enum CommitError {
     /// The outcome is not known; call commit again.
     #[error("commit outcome unknown, ask again: {0}")]
     Unknown(#[source] LogError),
-    /// The session cannot go on.
+    /// The session cannot go on, and another one would end the same: a person has to act.
     #[error("commit failed: {0}")]
     Fatal(#[source] LogError),
 }

@@ -246,7 +246,8 @@ pub trait Session: Send {
     /// # Errors
     /// [`CommitError::Abortable`]: call [`Session::abort`], seek back, do the work again. [`CommitError::Fenced`]:
     /// nothing was or will be committed by this session; drop it. [`CommitError::Unknown`]: call `commit` again with
-    /// the same offsets until it says something else; it is not an abort.
+    /// the same offsets until it says something else; it is not an abort. [`CommitError::Fatal`]: a person has to act, since
+    /// the same work would be refused again, such as for a record that its topic takes at no time.
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError>;
 
     /// Drops the open transaction; nothing of it ever becomes visible to a committed read.

@@ -19,6 +19,7 @@ mod copies;
 mod environment;
 mod fault;
 mod feeding;
+mod forgotten;
 mod head_start;
 mod intake;
 mod joining;

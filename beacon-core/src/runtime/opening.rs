@@ -139,17 +139,18 @@ impl StreamThread {
             Some((Ok(Fetched::Pending), fetch)) => return Ok(Taken::Fetching(fetch)),
             Some((outcome, _)) => Some(outcome?),
         };
-        let mut ends = Vec::new();
+        let (mut ends, mut from_the_start) = (Vec::new(), true);
         for (partition, offset) in inputs {
-            let end = self.log.offsets(partition, Isolation::Committed)?.end;
-            if *offset < end {
-                ends.push((partition.clone(), end));
+            let range = self.log.offsets(partition, Isolation::Committed)?;
+            if *offset < range.end {
+                ends.push((partition.clone(), range.end));
             }
+            from_the_start &= *offset <= range.start;
         }
         let is_new = !self.slots.contains_key(&id);
         if is_new {
             match self.open(id, fetched)? {
-                Opened::Slot(slot) => drop(self.slots.insert(id, *slot)),
+                Opened::Slot(slot) => drop(self.slots.insert(id, Slot { from_the_start, ..*slot })),
                 Opened::Fetching(fetch) => return Ok(Taken::Fetching(fetch)),
             }
             // Begins anew, with the ends of now.
@@ -257,7 +258,8 @@ impl StreamThread {
             }
         }
         let last_flush = self.environment.now();
-        let slot = Slot { task, restore, backlog: Backlog::default(), awaits_upstream, last_flush };
+        let slot =
+            Slot { task, restore, backlog: Backlog::default(), awaits_upstream, from_the_start: false, last_flush };
         Ok(Opened::Slot(Box::new(slot)))
     }
 
@@ -291,6 +293,7 @@ impl StreamThread {
 
     /// A task's state is complete: its inputs flow, its open calls are made again.
     fn whole(&mut self, id: TaskId, link: &mut Link) -> Result<(), TaskError> {
+        self.refuse_a_forgotten_past(id)?;
         let slot = self.slots.get_mut(&id).expect("asked for a task that is there");
         let open = slot.task.open_calls()?;
         if let Some(calls) = &mut self.calls {

@@ -16,6 +16,8 @@ pub(super) struct Slot {
     /// Whether records may still be on their way to this task through internal topics; see
     /// [`Upstream`](super::upstream::Upstream).
     pub(super) awaits_upstream: bool,
+    /// It begins no later than at the start of all inputs that it was opened with: as a new group does.
+    pub(super) from_the_start: bool,
     /// By the environment's clock.
     pub(super) last_flush: Duration,
 }

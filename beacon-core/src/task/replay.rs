@@ -3,7 +3,7 @@
 use super::{ChangelogError, Task, TaskError, decode_chunk};
 use crate::codec::Codec;
 use crate::log::Offset;
-use crate::state::layout::{EXPIRING, META, TIMERS};
+use crate::state::layout::{EXPIRING, META, TIMERS, is_logged};
 use crate::state::{Change, StateError, replay_expiry};
 
 /// Beside the changelog offset, which making of its topic that offset is of.
@@ -21,6 +21,19 @@ impl Task {
             blank
         })?;
         Ok(blank)
+    }
+
+    /// Whether there is any state that its changelog knows of.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn holds_state(&self) -> Result<bool, StateError> {
+        let mut holds = false;
+        self.step.state.scan(&[], None, &mut |key, _| {
+            holds = is_logged(key);
+            !holds
+        })?;
+        Ok(holds)
     }
 
     /// Which making of the changelog's topic its store belongs to; `None`: it was never noted.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use beacon_core::log::{CommitError, Event, Isolation, Log, LogErrorKind, SendRecord, TopicPartition};
+use beacon_core::log::{
+    CleanupPolicy, CommitError, Event, Isolation, Log, LogErrorKind, SendRecord, TopicPartition, TopicSpec,
+};
 
 use super::support::*;
 
@@ -232,18 +234,30 @@ fn an_abort_takes_back_thousands_of_records_on_their_way() {
     assert_eq!(receipt.ends, [(target, end - 1)], "of what was aborted nothing is told");
 }
 
-/// Another record of it was not written: what to do is the same whether that is told by a send or by the commit.
+const YEAR_2100: i64 = 4_102_444_800_000;
+/// Of a broker that takes 1 MiB and no more, a record that librdkafka takes.
+const TOO_LARGE: [u8; 2 << 20] = [b'x'; 2 << 20];
+
+fn too_large(topic: &str) -> SendRecord<'_> {
+    SendRecord { value: Some(&TOO_LARGE), ..send(topic, "large") }
+}
+
+fn nothing_is_in(log: &dyn Log, topic: &str) {
+    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    let target = TopicPartition::new(topic, 0);
+    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, Vec::<String>::new());
+}
+
+/// Another record of it was refused: what to do is the same whether that is told by a send or by the commit.
 #[test]
-fn a_send_in_a_transaction_that_has_failed_says_that_it_is_to_be_aborted() {
-    // The broker takes 1 MiB and no more.
+fn a_send_in_a_transaction_that_has_failed_says_why() {
     let log = log_with("message.max.bytes", "8000000");
     let input = make_topic(&*log, "input", 1);
     let output = make_topic(&*log, "output", 1);
     let mut session = open(&*log, &unique("group"), &[&input]);
     wait_assigned(&mut *session);
     session.begin().expect("begun");
-    let large = vec![b'x'; 2 << 20];
-    session.send(SendRecord { value: Some(&large), ..send(&output, "large") }).expect("librdkafka takes it");
+    session.send(too_large(&output)).expect("librdkafka takes it");
     let deadline = Instant::now() + Duration::from_secs(20);
     let error = loop {
         match session.send(send_at_once(&output, "small")) {
@@ -251,11 +265,50 @@ fn a_send_in_a_transaction_that_has_failed_says_that_it_is_to_be_aborted() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), LogErrorKind::Abortable, "{error}");
+    assert_eq!(error.kind(), LogErrorKind::TooLarge, "{error}");
     drop(session);
-    let target = TopicPartition::new(output.as_str(), 0);
-    let mut reader = log.reader(Isolation::Committed).expect("a reader");
-    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, Vec::<String>::new());
+    nothing_is_in(&*log, &output);
+}
+
+#[test]
+fn a_record_that_its_topic_refuses_is_not_tried_again() {
+    let log = log_with("message.max.bytes", "8000000");
+    let make = |what: &str, cleanup| {
+        let name = unique(what);
+        log.create_topics(&[TopicSpec { name: name.clone(), partitions: 1, cleanup }]).expect("made");
+        name
+    };
+    let compacted = make("compacted", CleanupPolicy::Compact);
+    let kept_a_day = make("day", CleanupPolicy::Delete { retention: Some(Duration::from_secs(86_400)) });
+    let input = make_topic(&*log, "input", 1);
+    let output = make_topic(&*log, "output", 1);
+
+    let timely = |topic| send(topic, "good");
+    let early = |topic| SendRecord { timestamp_ms: Some(YEAR_2100), ..send(topic, "bad") };
+    let refused = [
+        (LogErrorKind::TooLarge, "max.message.bytes", vec![too_large(&output)]),
+        (LogErrorKind::Fatal, "key", vec![SendRecord { key: None, ..send(&compacted, "k") }]),
+        (LogErrorKind::Fatal, "timestamp", vec![early(&kept_a_day)]),
+        // The broker names one record of a batch, or several, and the good ones have failed with them.
+        (LogErrorKind::Fatal, "timestamp", vec![timely(&kept_a_day), early(&kept_a_day)]),
+        (LogErrorKind::Fatal, "timestamp", vec![timely(&kept_a_day), early(&kept_a_day), early(&kept_a_day)]),
+    ];
+    for (kind, what, records) in refused {
+        let topic = records[0].topic;
+        let mut session = open(&*log, &unique("group"), &[&input]);
+        let partition = wait_assigned(&mut *session).remove(0).0;
+        session.begin().expect("begun");
+        for record in records {
+            session.send(record).expect("librdkafka takes it");
+        }
+        let error = session.commit(&[(partition, 0)]).expect_err("the broker does not");
+        let CommitError::Fatal(error) = &error else { panic!("{error:?}") };
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(topic) && error.to_string().contains(what), "{error}");
+        println!("{error}");
+        drop(session);
+        nothing_is_in(&*log, topic);
+    }
 }
 
 #[test]

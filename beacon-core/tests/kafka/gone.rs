@@ -6,7 +6,7 @@ use beacon_core::log::{Isolation, Log, TopicPartition};
 use beacon_core::runtime::{App, Membership};
 
 use super::support::counting::Counting;
-use super::support::wait_until;
+use super::support::{chain, wait_until};
 use super::{config, log, unique};
 
 #[test]
@@ -34,10 +34,7 @@ fn an_application_whose_input_is_gone_ends_and_names_the_place() {
     log.trim(&lost, end()).expect("trimmed by somebody");
 
     let error = start().wait().expect_err("what is gone cannot be counted");
-    let text = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ");
+    let text = chain(&error);
     assert!(text.contains(&job.application()), "{text}");
     assert!(text.contains(&format!("{lost}: offset {half} is not in the log any more")), "{text}");
     assert_eq!(committed(), Some(half), "nothing is passed over");

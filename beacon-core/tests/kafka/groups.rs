@@ -202,6 +202,14 @@ fn a_member_leaves_in_the_middle_of_a_rebalance_classic() {
     a_member_leaves_in_the_middle_of_a_rebalance(GroupProtocol::Classic);
 }
 
+fn wait_until_empty(log: &dyn Log, group: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !log.members(group).expect("asked").is_empty() {
+        assert!(Instant::now() < deadline, "still a member");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// One that has lost everything, and has heard of it or not, with records at hand or not.
 fn a_member_that_was_lost_leaves(protocol: GroupProtocol) {
     let after = |polls: usize| {
@@ -217,11 +225,7 @@ fn a_member_that_was_lost_leaves(protocol: GroupProtocol) {
         let mut session = open(&*log, &group, &[&topic]);
         wait_assigned(&mut *session);
         take_records(&mut *session, 1);
-        let deadline = Instant::now() + PATIENCE;
-        while !log.members(&group).expect("asked").is_empty() {
-            assert!(Instant::now() < deadline, "still a member");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until_empty(&*log, &group);
         for _ in 0..polls {
             // An error is as good as an event here: what matters is what the client has said and nobody has answered.
             let _ = session.poll(Duration::from_millis(20));
@@ -239,4 +243,39 @@ fn a_member_that_was_lost_leaves_kip_848() {
 #[test]
 fn a_member_that_was_lost_leaves_classic() {
     a_member_that_was_lost_leaves(GroupProtocol::Classic);
+}
+
+/// A thread that stood still, in an operator or in a long outage, has lost its tasks and nothing else.
+fn a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on(protocol: GroupProtocol) {
+    let mut config = config();
+    config.group_protocol = protocol;
+    // As short as brokers allow: who does not poll is lost after this.
+    config.extra.insert("max.poll.interval.ms".into(), "6000".into());
+    let log = KafkaLog::connect(config).expect("connected");
+    let topic = make_topic(&*log, "still", 1);
+    fill(&*log, &topic, 0, &["x", "y"]);
+    let group = unique("group");
+    let mut session = open(&*log, &group, &[&topic]);
+    let given = wait_assigned(&mut *session);
+    take_records(&mut *session, 2);
+    wait_until_empty(&*log, &group);
+
+    let lost = wait_for(&mut *session, |event| match event {
+        Event::Lost(partitions) => Some(partitions),
+        Event::Assigned(partitions) => panic!("{partitions:?} were given again before they were lost"),
+        _ => None,
+    });
+    assert_eq!(lost, [given[0].0.clone()]);
+    assert_eq!(wait_assigned(&mut *session), given, "nothing was committed");
+    assert_eq!(take_records(&mut *session, 2)[1].2, "y");
+}
+
+#[test]
+fn a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on_kip_848() {
+    a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on(GroupProtocol::Consumer);
+}
+
+#[test]
+fn a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on_classic() {
+    a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on(GroupProtocol::Classic);
 }

@@ -176,6 +176,7 @@ macro_rules! claims {
             records: positions_name_where_each_record_stands;
             records: keys_go_to_the_partition_that_kafka_would_choose;
             records: headers_timestamps_and_tombstones_come_back;
+            records: a_timestamp_may_be_far_from_now_where_it_decides_nothing;
             records: a_record_without_timestamp_gets_the_time_of_its_append;
             records: appends_of_many_threads_all_get_a_place_of_their_own;
             records: an_answer_may_drop_the_appender_it_came_from;

@@ -93,6 +93,17 @@ pub fn headers_timestamps_and_tombstones_come_back(subject: &Subject) {
     }
 }
 
+pub fn a_timestamp_may_be_far_from_now_where_it_decides_nothing(subject: &Subject) {
+    let topic = subject.topic("clocks", 1);
+    // A device whose clock is wrong, in a topic that nothing is deleted from by age.
+    let year_2100 = 4_102_444_800_000;
+    let records =
+        [1, year_2100].map(|at| Record { timestamp_ms: Some(at), ..Record::new(Arc::clone(&topic), "k", "v") });
+    subject.appender().append_blocking(records.to_vec()).expect("appended");
+    let read = subject.read_all(&topic, 0, Isolation::Committed);
+    assert_eq!(read.iter().map(|read| read.timestamp_ms).collect::<Vec<_>>(), [1, year_2100]);
+}
+
 pub fn a_record_without_timestamp_gets_the_time_of_its_append(subject: &Subject) {
     let now_ms = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let topic = subject.topic("clock", 1);

@@ -12,7 +12,7 @@ use beacon_core::runtime::{App, AppConfig, AppStatus, RestorePhase, StateLocatio
 
 use super::counting::{Counting, PARTITIONS};
 use super::faulty::FaultyLog;
-use super::{count, state_on_disk, wait_until};
+use super::{chain, count, state_on_disk, wait_until};
 
 /// A pause between appends that lets other things happen meanwhile.
 const PACE: Duration = Duration::from_millis(5);
@@ -242,10 +242,7 @@ pub fn a_changelog_trimmed_past_every_checkpoint_is_refused(kept: &Kept) {
         kept.store.damage(name, |bytes| bytes[20] ^= 1);
     }
     let error = kept.start().wait().expect_err("refused");
-    let text = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ");
+    let text = chain(&error);
     for part in ["begins at offset", "this disk holds nothing", &newest[0], "damaged", "reset the application"] {
         assert!(text.contains(part), "`{part}` is missing in: {text}");
     }

@@ -46,6 +46,12 @@ pub fn chance(below: u64) -> u64 {
     (nanos ^ (nanos >> 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15) % below
 }
 
+/// An error and what caused it, as text.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A topic that keeps everything.
 pub fn topic(name: impl Into<String>, partitions: u32) -> TopicSpec {
     TopicSpec { name: name.into(), partitions, cleanup: CleanupPolicy::Delete { retention: None } }

@@ -4,9 +4,9 @@
 //! (`tests/log_contract/records.rs: an_answer_may_drop_the_appender_it_came_from`) and when another's answer panics
 //! (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`); appends to a topic are written in the order of their
 //! calls, those made before the topic was known included
-//! (`tests/kafka/appender.rs: appends_under_way_together_keep_their_order_while_their_topic_is_looked_up`).
+//! (`tests/kafka/appender.rs: appends_under_way_together_keep_their_order_while_their_topic_is_looked_up`); what ends a producer does not
+//! end the appender (`src/log/kafka/appender.rs: a_fatal_error_of_its_producer_is_survived`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -15,155 +15,27 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::log::{AppendDone, Appender, LogError, LogErrorKind, Position, Record};
+use crate::log::{AppendDone, Appender, LogError, LogErrorKind, Record};
 
 use super::admin::Cluster;
-use super::batch::{offset_of, partition_of};
 use super::config::start;
 use super::error::{describe, kind_of, log_error};
+use super::outcomes::{Outcomes, Pending};
 use super::partitions::native_target;
-use super::raw::{CallError, Client, ClientKind, Delivery, DeliverySink, Outgoing, lock};
+use super::raw::{CallError, Client, ClientKind, Outgoing, lock};
 
 /// How long the delivery thread sleeps at most before it looks for appends of new topics.
 const TICK: Duration = Duration::from_millis(20);
+/// How often a producer that cannot go on has a successor at most.
+const SUCCEED_EVERY: Duration = Duration::from_secs(1);
 /// How long a dropped appender waits for what it still has in flight.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// An append whose records are on their way.
-struct Pending {
-    progress: Mutex<Progress>,
-}
-
-struct Progress {
-    positions: Vec<Position>,
-    waiting: usize,
-    error: Option<LogError>,
-    done: Option<AppendDone>,
-}
-
-impl Pending {
-    fn new(records: usize, done: AppendDone) -> Arc<Self> {
-        let nowhere = Position { partition: 0, offset: 0 };
-        Arc::new(Self {
-            progress: Mutex::new(Progress {
-                positions: vec![nowhere; records],
-                waiting: records,
-                error: None,
-                done: Some(done),
-            }),
-        })
-    }
-
-    /// Notes what became of one record; the answer if it was the last one.
-    fn settle(&self, index: usize, outcome: Result<Position, LogError>) -> Option<Answer> {
-        let mut progress = lock(&self.progress);
-        match outcome {
-            Ok(position) => progress.positions[index] = position,
-            Err(error) => {
-                progress.error.get_or_insert(error);
-            }
-        }
-        progress.waiting -= 1;
-        if progress.waiting > 0 {
-            return None;
-        }
-        let done = progress.done.take()?;
-        let result = match progress.error.take() {
-            Some(error) => Err(error),
-            None => Ok(std::mem::take(&mut progress.positions)),
-        };
-        Some(Answer { done, result })
-    }
-}
-
-/// An answer to be given, by the delivery thread and outside of librdkafka's callback.
-struct Answer {
-    done: AppendDone,
-    result: Result<Vec<Position>, LogError>,
-}
-
-/// One record of an append.
-struct Slot {
-    pending: Arc<Pending>,
-    index: usize,
-}
-
-/// Records in flight, by the token that travels through librdkafka with each.
-#[derive(Default)]
-struct Slots {
-    taken: Vec<Option<Slot>>,
-    free: Vec<usize>,
-}
-
-impl Slots {
-    fn insert(&mut self, slot: Slot) -> usize {
-        match self.free.pop() {
-            Some(token) => {
-                self.taken[token] = Some(slot);
-                token
-            }
-            None => {
-                self.taken.push(Some(slot));
-                self.taken.len() - 1
-            }
-        }
-    }
-
-    fn remove(&mut self, token: usize) -> Option<Slot> {
-        let slot = self.taken.get_mut(token)?.take()?;
-        self.free.push(token);
-        Some(slot)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.taken.len() - self.free.len()
-    }
-}
-
-/// Turns delivery reports into answers.
-#[derive(Default)]
-struct Outcomes {
-    slots: Mutex<Slots>,
-    answers: Mutex<Vec<Answer>>,
-}
-
-impl Outcomes {
-    fn settle(&self, token: usize, outcome: Result<Position, LogError>) {
-        // Taken out before it is settled: the lock is not held while the append is locked.
-        let slot = lock(&self.slots).remove(token);
-        if let Some(slot) = slot {
-            lock(&self.answers).extend(slot.pending.settle(slot.index, outcome));
-        }
-    }
-
-    /// Gives the answers that are due; runs callers' code, so never inside a callback of librdkafka.
-    fn give_answers(&self) {
-        let answers = std::mem::take(&mut *lock(&self.answers));
-        for Answer { done, result } in answers {
-            // Its caller's matter: the others still wait for theirs.
-            if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-                tracing::error!("the answer of an append panicked");
-            }
-        }
-    }
-}
-
-impl DeliverySink for Outcomes {
-    fn delivered(&self, delivery: &Delivery<'_>) {
-        let outcome = match delivery.error {
-            None => Ok(Position { partition: partition_of(delivery.partition), offset: offset_of(delivery.offset) }),
-            Some(code) => {
-                Err(log_error(code, format_args!("appending to {}/{}", delivery.topic.name, delivery.partition)))
-            }
-        };
-        self.settle(delivery.token, outcome);
-    }
-}
 
 /// What the appender and its thread share.
 struct Shared {
     cluster: Arc<Cluster>,
-    client: Client,
+    /// The producer of now: one that has met a fatal error takes nothing any more, and another takes its place.
+    client: Mutex<Arc<Client>>,
     outcomes: Arc<Outcomes>,
     /// Topics of appends that wait for the thread, once for each such append: later ones queue up behind them.
     queued: Mutex<Vec<Arc<str>>>,
@@ -174,17 +46,20 @@ impl Shared {
     /// Queues the records of an append whose topics are known to exist.
     fn enqueue(&self, records: &[Record], pending: &Arc<Pending>) {
         for (index, record) in records.iter().enumerate() {
-            let slot = Slot { pending: Arc::clone(pending), index };
-            let token = lock(&self.outcomes.slots).insert(slot);
+            let token = self.outcomes.await_record(pending, index);
             if let Err(error) = self.produce(record, token) {
                 self.outcomes.settle(token, Err(error));
             }
         }
     }
 
+    fn client(&self) -> Arc<Client> {
+        Arc::clone(&lock(&self.client))
+    }
+
     fn produce(&self, record: &Record, token: usize) -> Result<(), LogError> {
-        let topic = self
-            .client
+        let client = self.client();
+        let topic = client
             .topic(&record.topic)
             .map_err(|code| log_error(code, format_args!("appending to {}", record.topic)))?;
         let outgoing = Outgoing {
@@ -195,15 +70,10 @@ impl Shared {
             timestamp_ms: record.timestamp_ms,
             token,
         };
-        self.client.produce(&topic, &outgoing).map_err(|error| refused(record, &error))
-    }
-
-    /// Fails every record of an append with the same reason.
-    fn fail(&self, pending: &Arc<Pending>, records: usize, error: &LogError) {
-        for index in 0..records {
-            let error = LogError::new(error.kind(), error.to_string());
-            lock(&self.outcomes.answers).extend(pending.settle(index, Err(error)));
-        }
+        client.produce(&topic, &outgoing).map_err(|error| match client.fatal_error() {
+            Some((code, text)) => over(record, code, &text),
+            None => refused(record, &error),
+        })
     }
 
     /// Whether an append need not wait for the thread: its topics are known, and nothing waits that came before it.
@@ -222,7 +92,7 @@ impl Shared {
     fn admit(&self, records: &[Record], pending: &Arc<Pending>) {
         match records.iter().try_for_each(|record| self.cluster.require_topic(&record.topic).map(drop)) {
             Ok(()) => self.enqueue(records, pending),
-            Err(error) => self.fail(pending, records.len(), &error),
+            Err(error) => self.outcomes.fail(pending, records.len(), &error),
         }
         // Only now may later ones pass.
         let mut queued = lock(&self.queued);
@@ -234,27 +104,71 @@ impl Shared {
     }
 
     fn serve(&self, unknown: &Receiver<(Vec<Record>, Arc<Pending>)>) {
+        let mut succession = Succession::default();
         while !self.stop.load(Ordering::Acquire) {
             for (records, pending) in unknown.try_iter() {
                 self.admit(&records, &pending);
             }
-            self.client.poll(TICK);
+            self.client().poll(TICK);
+            self.succeed(&mut succession);
             self.outcomes.give_answers();
         }
         for (records, pending) in unknown.try_iter() {
-            self.fail(&pending, records.len(), &dropped());
+            self.outcomes.fail(&pending, records.len(), &dropped());
         }
         let deadline = Instant::now() + DROP_TIMEOUT;
-        while lock(&self.outcomes.slots).in_flight() > 0 && Instant::now() < deadline {
-            self.client.poll(TICK);
+        while self.outcomes.in_flight() > 0 && Instant::now() < deadline {
+            succession.serve();
+            self.client().poll(TICK);
             self.outcomes.give_answers();
         }
-        let tokens = lock(&self.outcomes.slots).taken.len();
-        for token in 0..tokens {
-            self.outcomes.settle(token, Err(dropped()));
-        }
+        self.outcomes.give_up(dropped);
         self.outcomes.give_answers();
     }
+}
+
+/// Producers that have met a fatal error and whose records are not all answered.
+#[derive(Default)]
+struct Succession {
+    old: Vec<Arc<Client>>,
+    last: Option<Instant>,
+}
+
+impl Succession {
+    fn serve(&mut self) {
+        self.old.retain(|client| {
+            client.poll(Duration::ZERO);
+            client.in_flight() > 0
+        });
+    }
+}
+
+impl Shared {
+    /// Puts a new producer in the place of one that has met a fatal error, such as numbers of records that do not follow each
+    /// other any more after a broker lost some: librdkafka's ends with it, the appender does not.
+    fn succeed(&self, succession: &mut Succession) {
+        succession.serve();
+        let client = self.client();
+        let Some((_, text)) = client.fatal_error() else { return };
+        if succession.last.is_some_and(|last| last.elapsed() < SUCCEED_EVERY) {
+            return;
+        }
+        succession.last = Some(Instant::now());
+        match producer(&self.cluster, &self.outcomes) {
+            Ok(next) => {
+                tracing::warn!(text, "a producer of appends has met a fatal error; another one takes its place");
+                *lock(&self.client) = Arc::new(next);
+                succession.old.push(client);
+            }
+            Err(error) => tracing::warn!(%error, text, "a producer of appends has met a fatal error; no other one yet"),
+        }
+    }
+}
+
+fn producer(cluster: &Cluster, outcomes: &Arc<Outcomes>) -> Result<Client, LogError> {
+    let config = cluster.config().producing("appender", cluster.config().append_linger);
+    let sink: Arc<Outcomes> = Arc::clone(outcomes);
+    start(ClientKind::Producer, &config, "appender".to_owned(), sink)
 }
 
 /// An appender on Kafka; see [`Appender`].
@@ -267,9 +181,7 @@ pub(super) struct KafkaAppender {
 impl KafkaAppender {
     pub fn open(cluster: Arc<Cluster>) -> Result<Self, LogError> {
         let outcomes = Arc::new(Outcomes::default());
-        let config = cluster.config().producing("appender", cluster.config().append_linger);
-        let sink: Arc<Outcomes> = Arc::clone(&outcomes);
-        let client = start(ClientKind::Producer, &config, "appender".to_owned(), sink)?;
+        let client = Mutex::new(Arc::new(producer(&cluster, &outcomes)?));
         let shared =
             Arc::new(Shared { cluster, client, outcomes, queued: Mutex::default(), stop: AtomicBool::new(false) });
         let (unknown, receiver) = channel();
@@ -287,8 +199,7 @@ impl Appender for KafkaAppender {
         let pending = Pending::new(records.len().max(1), done);
         if records.is_empty() {
             // Answered by the delivery thread like any other: callers may hold locks here.
-            let answer = lock(&pending.progress).done.take().map(|done| Answer { done, result: Ok(Vec::new()) });
-            lock(&self.shared.outcomes.answers).extend(answer);
+            self.shared.outcomes.succeed_at_once(&pending);
             return;
         }
         if self.shared.may_pass(&records) {
@@ -298,7 +209,7 @@ impl Appender for KafkaAppender {
         // Asking the broker about a topic may take a while, which is the thread's to wait for.
         if let Err(unsent) = self.unknown.send((records, pending)) {
             let (records, pending) = unsent.0;
-            self.shared.fail(&pending, records.len(), &dropped());
+            self.shared.outcomes.fail(&pending, records.len(), &dropped());
         }
     }
 }
@@ -329,6 +240,54 @@ fn refused(record: &Record, error: &CallError) -> LogError {
     }
 }
 
+/// A producer that takes nothing any more did not take the record.
+fn over(record: &Record, code: Code, text: &str) -> LogError {
+    let kind = match kind_of(code) {
+        LogErrorKind::Configuration => LogErrorKind::Configuration,
+        _ => LogErrorKind::Retriable,
+    };
+    let topic = &record.topic;
+    LogError::new(
+        kind,
+        format!("appending to {topic}: {text} ({}); another producer takes over: try again", describe(code)),
+    )
+}
+
 fn dropped() -> LogError {
     LogError::new(LogErrorKind::Retriable, "the appender was closed before the records were written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KafkaConfig;
+    use super::*;
+    use crate::log::{CleanupPolicy, TopicSpec};
+
+    #[test]
+    fn a_fatal_error_of_its_producer_is_survived() {
+        let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("a real Kafka: see `make test`");
+        let cluster = Arc::new(Cluster::connect(KafkaConfig::new(servers)).expect("connected"));
+        let name = format!("fatal-{:x}", nanos());
+        let cleanup = CleanupPolicy::Delete { retention: None };
+        cluster.create_topics(&[TopicSpec { name: name.clone(), partitions: 1, cleanup }]).expect("made");
+        let appender = KafkaAppender::open(Arc::clone(&cluster)).expect("an appender");
+        let append = || appender.append_blocking(vec![Record::new(name.as_str(), "k", "v")]);
+        assert_eq!(append().expect("written")[0].offset, 0);
+
+        appender.shared.client().meet_fatal_error();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let offset = loop {
+            match append() {
+                Ok(positions) => break positions[0].offset,
+                Err(error) => assert_eq!(error.kind(), LogErrorKind::Retriable, "{error}"),
+            }
+            assert!(Instant::now() < deadline, "no other producer took over");
+            thread::sleep(TICK);
+        };
+        assert_eq!(offset, 1, "nothing that was refused is written");
+    }
+
+    fn nanos() -> u128 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
+    }
 }

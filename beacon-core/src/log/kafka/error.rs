@@ -107,9 +107,28 @@ fn is_passing(code: Code) -> bool {
             | Code::PurgeQueue
             | Code::PurgeInflight
             | Code::ListenerNotFound
+            | Code::PollExceeded
             | Code::EligibleLeadersNotAvailable
             | Code::RebootstrapRequired
     )
+}
+
+/// What a person can do about a record that its broker refuses, and would refuse each time it is sent; `None` when another
+/// try may end otherwise.
+pub(super) fn refusal_of_record(code: Code) -> Option<&'static str> {
+    match code {
+        code if kind_of(code) == LogErrorKind::TooLarge => Some(
+            "raise the topic's max.message.bytes or write smaller records; if it is many small ones, set batch.size below what \
+             the topic takes",
+        ),
+        // Of a batch with several such records the broker's code does not say what is wrong with each.
+        Code::InvalidTimestamp | Code::InvalidRecord | Code::InvalidDifferentRecord => Some(
+            "a compacted topic takes no record without a key, and timestamps have to be within the topic's \
+             message.timestamp.before.max.ms and message.timestamp.after.max.ms",
+        ),
+        code if kind_of(code) == LogErrorKind::Configuration => Some("see the topic's access rights and settings"),
+        _ => None,
+    }
 }
 
 /// Whether a broker said it. librdkafka's own codes (time-outs, lost connections) are negative.
@@ -245,6 +264,22 @@ mod tests {
     fn a_refusal_by_a_broker_is_told_apart_from_silence() {
         assert!(is_answer(Code::NotLeaderForPartition) && is_answer(Code::CoordinatorLoadInProgress));
         assert!(!is_answer(Code::OperationTimedOut) && !is_answer(Code::BrokerTransportFailure));
+    }
+
+    #[test]
+    fn a_record_is_refused_for_good_only_for_what_it_is_or_may() {
+        for code in [
+            Code::MessageSizeTooLarge,
+            Code::InvalidTimestamp,
+            Code::InvalidRecord,
+            Code::InvalidDifferentRecord,
+            Code::TopicAuthorizationFailed,
+        ] {
+            assert!(refusal_of_record(code).is_some(), "{code:?}");
+        }
+        for code in [Code::NotEnoughReplicas, Code::PurgeQueue, Code::InvalidMessage, Code::InvalidTransactionalState] {
+            assert!(refusal_of_record(code).is_none(), "{code:?}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Cluster {
 
     fn create_missing(&self, topics: &[&TopicSpec]) -> Result<(), LogError> {
         let replication = self.config().replication_factor.map_or(-1, i32::from);
-        let settings: Vec<_> = topics.iter().map(|topic| cleanup_settings(topic.cleanup)).collect();
+        let settings: Vec<_> = topics.iter().map(|topic| settings(topic.cleanup)).collect();
         let specifications: Vec<_> = topics
             .iter()
             .zip(&settings)
@@ -149,12 +149,28 @@ fn collision(topic: &str) -> LogError {
     LogError::new(LogErrorKind::Configuration, message).with_source(KafkaError::Global(Code::InvalidTopic))
 }
 
-fn cleanup_settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {
-    match cleanup {
-        CleanupPolicy::Compact => vec![("cleanup.policy", "compact".to_owned())],
-        CleanupPolicy::Delete { retention } => vec![
-            ("cleanup.policy", "delete".to_owned()),
-            ("retention.ms", retention.map_or("-1".to_owned(), |kept| kept.as_millis().to_string())),
-        ],
+/// What a topic is made with, whatever the broker's own defaults are.
+fn settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {
+    // Event time is what the writer says, not when the broker heard of it.
+    let mut settings = vec![("message.timestamp.type", "CreateTime".to_owned())];
+    let by_age = match cleanup {
+        CleanupPolicy::Compact => {
+            settings.push(("cleanup.policy", "compact".to_owned()));
+            false
+        }
+        CleanupPolicy::Delete { retention } => {
+            settings.push(("cleanup.policy", "delete".to_owned()));
+            // By age or not at all: a broker's default by size would take what nobody has read.
+            settings.push(("retention.bytes", "-1".to_owned()));
+            settings.push(("retention.ms", retention.map_or("-1".to_owned(), |kept| kept.as_millis().to_string())));
+            retention.is_some()
+        }
+    };
+    if !by_age {
+        // A broker takes no record from more than an hour ahead (KIP-937, KIP-1030), lest it is kept for too long. Here no record's
+        // time decides how long it is kept, and one from a source with a wrong clock has to get through a re-key.
+        settings.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));
+        settings.push(("message.timestamp.before.max.ms", i64::MAX.to_string()));
     }
+    settings
 }

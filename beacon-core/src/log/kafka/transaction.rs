@@ -9,7 +9,7 @@
 //! first, which librdkafka's own threads note as they hear of them, and then committing with the raw call takes 4 to 8 ms (Kafka 4.1,
 //! one broker).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,11 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, SendRecord, TopicPartition};
 
-use super::error::{Step, commit_error, describe, from_call, kind_of};
+use super::error::{Step, commit_error, from_call};
 use super::held_back::HeldBack;
+use super::ledger::Ledger;
 use super::partitions::native_target;
-use super::raw::{CallError, Client, Delivery, DeliverySink, Membership, Outgoing, Topic, lock};
+use super::raw::{CallError, Client, Membership, Outgoing, Topic};
 
 /// How long one call to the coordinator may take before the caller hears "unknown, ask again". Sending offsets to a
 /// coordinator that is frozen rather than gone takes up to the transaction's own time-out, whatever is asked for
@@ -34,25 +35,6 @@ const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// What became of records, shared with the callbacks. Where partitions end is with their topics.
-#[derive(Default)]
-pub(super) struct Ledger {
-    failure: Mutex<Option<(Code, String)>>,
-}
-
-impl DeliverySink for Ledger {
-    fn delivered(&self, delivery: &Delivery<'_>) {
-        match delivery.error {
-            None => delivery.topic.ends.note(delivery.partition, delivery.offset + 1),
-            Some(code) => {
-                lock(&self.failure).get_or_insert_with(|| {
-                    (code, format!("{}/{}: {}", delivery.topic.name, delivery.partition, describe(code)))
-                });
-            }
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -141,7 +123,7 @@ impl Transactor {
             .map_err(|error| from_call(&error, format_args!("transactional id {}: begin failed", self.id)))?;
         self.sent = 0;
         self.held.begin();
-        *lock(&self.ledger.failure) = None;
+        self.ledger.forget();
         for topic in &self.topics {
             topic.state.ends.reset();
         }
@@ -170,7 +152,13 @@ impl Transactor {
         if self.held.take(index, &outgoing) {
             return Ok(());
         }
-        self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| refusal.into_error())
+        self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| {
+            // Of a transaction that has failed before: why it did says what to do.
+            match refusal.error.requires_abort.then(|| self.reported_failure()).flatten() {
+                Some(CommitError::Fatal(error) | CommitError::Fenced(error)) => error,
+                _ => refusal.into_error(),
+            }
+        })
     }
 
     /// Whether what is sent now, or first in the next transaction, waits for the commit.
@@ -271,6 +259,11 @@ impl Transactor {
         if let Some((code, _)) = self.client.fatal_error() {
             return self.fatal(code);
         }
+        if error.requires_abort
+            && let Some(failure @ (CommitError::Fatal(_) | CommitError::Fenced(_))) = self.reported_failure()
+        {
+            return failure;
+        }
         match self.failed(error, Step::BeforeCommit, &format!("sending to {target}")) {
             // Never "ask again": what was held back behind this record is gone.
             CommitError::Unknown(error) => CommitError::Abortable(error),
@@ -298,18 +291,23 @@ impl Transactor {
                 )));
             }
         }
-        let failure = lock(&self.ledger.failure).clone();
-        match failure {
-            None => Ok(()),
-            Some((code, text)) if kind_of(code) == LogErrorKind::Fenced => {
-                self.state = State::Over;
-                Err(CommitError::Fenced(LogError::new(LogErrorKind::Fenced, text)))
-            }
-            Some((_, text)) => Err(CommitError::Abortable(LogError::new(
-                LogErrorKind::Abortable,
-                format!("transactional id {}: a record was not written: {text}", self.id),
-            ))),
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// The same as [`Self::failure`] when the report of it may still be on its way.
+    fn reported_failure(&mut self) -> Option<CommitError> {
+        self.client.flush(LOOK_EVERY);
+        self.client.serve();
+        self.failure()
+    }
+
+    /// What it means for the transaction that one of its records was not written.
+    fn failure(&mut self) -> Option<CommitError> {
+        let failure = self.ledger.failure(format_args!("transactional id {}", self.id))?;
+        if matches!(failure, CommitError::Fenced(_)) {
+            self.state = State::Over;
         }
+        Some(failure)
     }
 
     fn send_offsets(

@@ -51,6 +51,8 @@ pub struct Delivery<'a> {
     pub offset: i64,
     /// Why it was not written.
     pub error: Option<RDKafkaErrorCode>,
+    /// What the broker said about it, if it was not written and the broker said more than a code.
+    pub reason: Option<String>,
     /// What was handed to [`Client::produce`] with the record.
     pub token: usize,
 }
@@ -119,11 +121,18 @@ pub(super) unsafe extern "C" fn on_delivery(
         let message = &*message;
         (callbacks(opaque), error, message, &*sys::rd_kafka_topic_opaque(message.rkt).cast::<TopicState>())
     };
+    let reason = error.and_then(|_| {
+        // SAFETY: a message of a producer, as librdkafka hands it over; the text lives as long as it does.
+        let text = unsafe { sys::rd_kafka_message_produce_errstr(message) };
+        // SAFETY: as above, and not null.
+        (!text.is_null()).then(|| unsafe { text_of(text) })
+    });
     callbacks.deliveries.delivered(&Delivery {
         topic,
         partition: message.partition,
         offset: message.offset,
         error,
+        reason,
         token: message._private as usize,
     });
 }

@@ -116,6 +116,19 @@ impl Client {
         error_of(code).map(|code| (code, text_in(&text)))
     }
 
+    /// Ends a producer, as a broker's answer that its numbers of records do not follow each other would.
+    #[cfg(test)]
+    pub fn meet_fatal_error(&self) {
+        // SAFETY: live client, and a text that is copied.
+        unsafe {
+            rdkafka_sys::rd_kafka_test_fatal_error(
+                self.ptr.as_ptr(),
+                rdkafka_sys::RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                c"told by a test".as_ptr(),
+            )
+        };
+    }
+
     /// First offset and end of a partition, the end under the isolation level this client was made with.
     pub fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), RDKafkaErrorCode> {
         let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
