@@ -2,11 +2,15 @@
 //!
 //! Written with the file system's own calls, since a changelog is trimmed by what is here: bytes are on the disk before
 //! a name is, a name appears by one rename, and a conditional create is a hard link, which fails when the name is taken.
+//! A name that is there may not be on the disk, of a file or of a folder above it: whoever made it may have failed, or died,
+//! before it was. So it is synced by whoever relies on it, too.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::checkpoint::{Object, ObjectError, ObjectErrorKind, ObjectStore, PutOutcome};
@@ -19,6 +23,8 @@ const PART: &str = ".part-";
 pub struct FolderStore {
     root: PathBuf,
     written: AtomicU64,
+    /// Folders under the root whose names are on the disk, and those of all above them: two for each task written here.
+    synced: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl FolderStore {
@@ -27,8 +33,11 @@ impl FolderStore {
     /// # Errors
     /// When it cannot be made.
     pub fn open(root: &Path) -> Result<Self, ObjectError> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let missing: Vec<_> = root.ancestors().take_while(is_missing).collect();
         std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
-        Ok(Self { root: root.to_owned(), written: AtomicU64::new(0) })
+        missing.into_iter().try_for_each(sync_name)?;
+        Ok(Self { root: root.to_owned(), written: AtomicU64::new(0), synced: Mutex::default() })
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, ObjectError> {
@@ -39,10 +48,22 @@ impl FolderStore {
         Ok(self.root.join(name))
     }
 
+    /// Makes a folder and those above it, unless they are there, and has their names on the disk.
+    fn make_folder(&self, folder: &Path) -> Result<(), ObjectError> {
+        let synced = || self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have removed it meanwhile.
+        if synced().contains(folder) && folder.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        folder.ancestors().take_while(|above| *above != self.root).try_for_each(sync_name)?;
+        synced().insert(folder.to_owned());
+        Ok(())
+    }
+
     /// A whole file beside `path`, on the disk, not yet under its name.
     fn write(&self, path: &Path, source: &mut dyn Read, size: u64) -> Result<Part, ObjectError> {
-        let folder = path.parent().unwrap_or(&self.root);
-        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        self.make_folder(path.parent().unwrap_or(&self.root))?;
         let mut name = path.file_name().map(std::ffi::OsString::from).unwrap_or_default();
         // Of several processes and threads each writes a file of its own.
         let number = self.written.fetch_add(1, Ordering::Relaxed);
@@ -131,8 +152,10 @@ fn local(path: &Path, error: io::Error) -> ObjectError {
     ObjectError::new(ObjectErrorKind::Local, format!("{}: {error}", path.display())).with_source(error)
 }
 
-fn sync_folder(path: &Path) -> Result<(), ObjectError> {
+/// Has the name of a file or folder on the disk: it is in the folder above it.
+fn sync_name(path: &Path) -> Result<(), ObjectError> {
     let folder = path.parent().unwrap_or(path);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(folder, error))
 }
 
@@ -160,15 +183,15 @@ impl ObjectStore for FolderStore {
         let path = self.path(name)?;
         let part = self.write(&path, source, size)?;
         std::fs::rename(&part.0, &path).map_err(|error| failed(&path, error))?;
-        sync_folder(&path)
+        sync_name(&path)
     }
 
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, ObjectError> {
         let path = self.path(name)?;
         let part = self.write(&path, &mut &bytes[..], bytes.len() as u64)?;
         match std::fs::hard_link(&part.0, &path) {
-            Ok(()) => sync_folder(&path).map(|()| PutOutcome::Created),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(PutOutcome::Exists),
+            Ok(()) => sync_name(&path).map(|()| PutOutcome::Created),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => sync_name(&path).map(|()| PutOutcome::Exists),
             Err(error) => Err(failed(&path, error)),
         }
     }
@@ -188,3 +211,7 @@ impl ObjectStore for FolderStore {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;
