@@ -148,11 +148,12 @@ impl RocksStore {
         // A new one has nothing to merge, and would have all of it at once if it began later.
         let is_new = !path.join("CURRENT").exists();
         options.set_disable_auto_compactions(!is_new);
-        remove_old_snapshots(path)?;
         if let Some(reason) = known_damage(path)? {
             return Err(StateError::Damaged(reason));
         }
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
+        // Not before the store is ours: who has it may be uploading from them.
+        remove_old_snapshots(path)?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
         let sums = sums.unwrap_or_else(|| FileSums::load(&beside(path, SUMS)));

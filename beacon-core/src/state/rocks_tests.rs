@@ -108,6 +108,36 @@ fn a_table_that_has_rotted_since_it_was_read_is_not_uploaded_under_its_name() {
 }
 
 #[test]
+fn who_waits_for_a_store_leaves_its_snapshots_alone_and_who_gets_it_removes_what_is_left() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("task-0");
+    let links = || {
+        let entries = std::fs::read_dir(directory.path()).expect("the state directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains(".checkpoint-")).count()
+    };
+    let mut store = idle(&path);
+    fill(&mut store);
+    let mut snapshot = store.snapshot().expect("linked");
+    for _ in 0..2 {
+        let error = RocksStore::open_idle(&path, &RocksMemory::default(), None).map(drop).expect_err("in use");
+        assert!(matches!(error, StateError::Locked(_)), "{error}");
+    }
+    let files = snapshot.files().expect("its links are there");
+    assert!(files.iter().any(|file| file.name.ends_with(".sst")), "{files:?}");
+    for file in &files {
+        let read = std::io::copy(&mut snapshot.open(&file.name).expect("opened"), &mut std::io::sink());
+        assert_eq!(read.expect("whole"), file.size, "{}", file.name);
+    }
+    // As a process that was killed leaves them.
+    std::mem::forget(snapshot);
+    drop(store);
+    assert_eq!(links(), 1);
+    let _store = idle(&path);
+    assert_eq!(links(), 0);
+}
+
+#[test]
 fn tables_are_not_read_again_for_the_first_checkpoint_after_a_restart() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("task-0");
