@@ -267,7 +267,8 @@ pub trait Reader: Send {
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError>;
 }
 
-/// Called once, from a thread of the log, when an append is durable or has failed.
+/// Called once, from a thread of the log, when an append is durable or has failed. A panic in it is logged and goes no
+/// further.
 pub type AppendDone = Box<dyn FnOnce(Result<Vec<Position>, LogError>) + Send>;
 
 /// Durable appends from outside the engine. Safe to share between threads.

@@ -52,17 +52,6 @@ fn appends_under_way_together_keep_their_order_while_their_topic_is_looked_up() 
 }
 
 #[test]
-fn an_answer_that_panics_holds_up_no_other() {
-    let log = log();
-    let topic = make_topic(&*log, "panic", 1);
-    let appender = log.appender().expect("an appender");
-    let record = |value: &str| vec![Record::new(topic.as_str(), "k", value)];
-    appender.append(record("1"), Box::new(|_| panic!("told by a test")));
-    let places = appender.append_blocking(record("2")).expect("appended");
-    assert_eq!(places, [Position { partition: 0, offset: 1 }]);
-}
-
-#[test]
 fn appends_to_unknown_topics_fail_and_make_nothing() {
     let log = log();
     let topic = unique("never");

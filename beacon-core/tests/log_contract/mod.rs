@@ -180,6 +180,7 @@ macro_rules! claims {
             records: a_record_without_timestamp_gets_the_time_of_its_append;
             records: appends_of_many_threads_all_get_a_place_of_their_own;
             records: an_answer_may_drop_the_appender_it_came_from;
+            records: an_answer_that_panics_holds_up_no_other;
             transactions: a_commit_writes_many_topics_and_offsets_as_one;
             transactions: an_aborted_transaction_is_never_visible;
             transactions: nothing_of_an_open_transaction_is_visible_to_a_committed_read;

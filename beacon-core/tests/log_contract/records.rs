@@ -134,6 +134,31 @@ pub fn an_answer_may_drop_the_appender_it_came_from(subject: &Subject) {
     assert_eq!(subject.values(&topic, 0), ["v"]);
 }
 
+/// Whether its append has succeeded or not.
+pub fn an_answer_that_panics_holds_up_no_other(subject: &Subject) {
+    let topic = subject.topic("panic", 1);
+    let appender = subject.appender();
+    let record = |topic: &str, value: &str| vec![Record::new(topic, "k", value).to_partition(0)];
+    let (sender, answers) = channel();
+    for n in 0..8 {
+        let sender = sender.clone();
+        let done = move |result: Result<_, _>| {
+            sender.send((n, result.is_ok())).expect("the test waits");
+            assert!(n % 2 == 1, "told by a test");
+        };
+        let topic = if n % 4 < 2 { topic.to_string() } else { subject.name("nowhere") };
+        appender.append(record(&topic, &n.to_string()), Box::new(done));
+    }
+    drop(sender);
+    let mut answered: Vec<_> = answers.iter().collect();
+    answered.sort_unstable();
+    assert_eq!(answered, (0..8).map(|n| (n, n % 4 < 2)).collect::<Vec<_>>(), "each once, with what became of it");
+    subject.append(Record::new(Arc::clone(&topic), "k", "by another appender").to_partition(0));
+    appender.append_blocking(record(&topic, "after")).expect("appended");
+    let values = subject.values(&topic, 0);
+    assert_eq!((values.len(), values.last().map(String::as_str)), (6, Some("after")));
+}
+
 pub fn appends_of_many_threads_all_get_a_place_of_their_own(subject: &Subject) {
     let topic = subject.topic("threads", 1);
     let appender = subject.appender();

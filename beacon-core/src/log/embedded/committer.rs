@@ -2,11 +2,13 @@
 //!
 //! It takes everything that is queued, gives each record its offset, writes one RocksDB batch, and only when that is on
 //! the disk makes the records visible and answers. While the disk works the next batch gathers. One thread rather than
-//! RocksDB's own write groups, because offsets must become visible in the order they were given out.
+//! RocksDB's own write groups, because offsets must become visible in the order they were given out. It goes on whatever those
+//! who wait do with their answers (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`).
 //!
 //! A failed write is the hard case: its bytes may or may not be on the disk. Every batch carries a number; after a
 //! failure nothing is written until the database was opened again, and the number found there tells what happened.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
@@ -139,7 +141,7 @@ impl Queue {
     fn post(&self, job: Job) {
         // The committer is gone only after a panic in it. Who waits for a dropped channel sees that by itself.
         if let Err(mpsc::SendError(Job::Write(Write { done, .. }) | Job::Refuse { done, .. })) = self.jobs.send(job) {
-            done(Err(WriteError::Refused(errors::closed())));
+            answer(done, Err(WriteError::Refused(errors::closed())));
         }
     }
 }
@@ -190,7 +192,7 @@ impl Committer {
                 // Who asked may have gone; that changes nothing.
                 Job::Change { decide, done } => drop(done.send(self.change(decide))),
                 Job::Settle { outcome, done } => drop(done.send(self.settle(&outcome))),
-                Job::Refuse { error, done } => done(Err(WriteError::Refused(error))),
+                Job::Refuse { error, done } => answer(done, Err(WriteError::Refused(error))),
             }
             if next.is_none() {
                 next = jobs.recv().ok();
@@ -201,7 +203,7 @@ impl Committer {
     fn write(&mut self, writes: Vec<Write>, bytes: usize) {
         if let Err(error) = self.recover().and_then(|()| self.store.check_space(bytes)) {
             for write in writes {
-                (write.done)(Err(WriteError::Refused(copy(&error))));
+                answer(write.done, Err(WriteError::Refused(copy(&error))));
             }
             return;
         }
@@ -214,12 +216,12 @@ impl Committer {
                     for (partition, chunks) in chunks {
                         self.tail.publish(&partition, chunks);
                     }
-                    done(Ok(bases));
+                    answer(done, Ok(bases));
                 }
             }
             Err((error, outcome)) => {
                 for Placed { bases, done, .. } in placed {
-                    done(Err(WriteError::Doubt { error: copy(&error), bases, outcome: Arc::clone(&outcome) }));
+                    answer(done, Err(WriteError::Doubt { error: copy(&error), bases, outcome: Arc::clone(&outcome) }));
                 }
             }
         }
@@ -347,6 +349,13 @@ fn place(write: Write, ends: &mut Ends, batch: &mut WriteBatch) -> Placed {
         batch.put(key, offset.to_be_bytes());
     }
     Placed { chunks: placed, bases, done: write.done }
+}
+
+/// Answers a write. What the caller of an append does then may panic: its own matter, the others still wait for their answers.
+fn answer(done: WriteDone, result: Result<Vec<Offset>, WriteError>) {
+    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+        tracing::error!("the answer of an append panicked");
+    }
 }
 
 fn copy(error: &LogError) -> LogError {

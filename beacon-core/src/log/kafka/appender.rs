@@ -2,7 +2,7 @@
 //!
 //! Invariants: every append gets exactly one answer, also when the appender is dropped before its records are written
 //! (`tests/log_contract/records.rs: an_answer_may_drop_the_appender_it_came_from`) and when another's answer panics
-//! (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`); appends to a topic are written in the order of their
+//! (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`); appends to a topic are written in the order of their
 //! calls, those made before the topic was known included
 //! (`tests/kafka/appender.rs: appends_under_way_together_keep_their_order_while_their_topic_is_looked_up`); what ends a producer does not
 //! end the appender (`src/log/kafka/appender.rs: a_fatal_error_of_its_producer_is_survived`).

@@ -6,7 +6,7 @@
 //! * callbacks touch only `Sync` data, and hold no lock while they call out
 //!   (`tests/log_contract/records.rs: an_answer_may_drop_the_appender_it_came_from`);
 //! * nothing unwinds into C: they call no code of users but the subscriber of log lines, and Rust ends the process at a panic
-//!   that would leave a function of C's (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`);
+//!   that would leave a function of C's (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`);
 //! * what a rebalance asks for is kept until the polling thread acts on it
 //!   (`src/log/kafka/membership.rs: partitions_asked_back_are_owned_until_the_answer`), or until the client closes, which
 //!   answers it (`tests/kafka/groups.rs: a_member_that_was_lost_leaves_kip_848`).
