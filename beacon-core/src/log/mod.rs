@@ -114,7 +114,10 @@ pub trait Log: Send + Sync + 'static {
     }
 
     /// Deletes topics with all their records; those that do not exist are left out. Returns when they are gone. What
-    /// groups have committed there is forgotten, on Kafka some moments later.
+    /// groups have committed there is forgotten, on Kafka some moments later. Sessions and appenders that have written there
+    /// go on in a topic made again under that name, with as many partitions as before
+    /// (`tests/log_contract/upkeep.rs: a_session_goes_on_in_a_topic_made_again`,
+    /// `tests/log_contract/upkeep.rs: an_appender_goes_on_in_a_topic_made_again`).
     ///
     /// # Errors
     /// [`LogErrorKind::Configuration`] when this log deletes no topics, or does not let this client.

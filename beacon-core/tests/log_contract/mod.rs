@@ -211,6 +211,7 @@ macro_rules! claims {
             upkeep: a_deleted_topic_is_gone_and_its_name_is_free;
             upkeep: a_topic_made_again_has_another_id_that_is_good_for_paths;
             upkeep: an_appender_goes_on_in_a_topic_made_again;
+            upkeep: a_session_goes_on_in_a_topic_made_again;
             upkeep: members_are_told_while_they_are_in;
             upkeep: a_static_member_is_told_by_its_instance_id;
             upkeep: offsets_of_a_group_are_set_while_nobody_is_in_it;

@@ -7,7 +7,7 @@ use beacon_core::log::{
     CleanupPolicy, Isolation, LogErrorKind, OffsetRange, Record, SessionConfig, TopicPartition, TopicSpec,
 };
 
-use super::{Subject, numbers};
+use super::{Subject, numbers, plain};
 
 /// Makes a topic of this full name, unlike [`Subject::topic`].
 fn make(subject: &Subject, name: &str, partitions: u32) {
@@ -90,6 +90,33 @@ pub fn an_appender_goes_on_in_a_topic_made_again(subject: &Subject) {
     append(1, "new");
     assert_eq!(subject.values(&topic, 0), ["new"]);
     assert_eq!(subject.values(&topic, 1), ["new"]);
+}
+
+pub fn a_session_goes_on_in_a_topic_made_again(subject: &Subject) {
+    let (input, output) = (subject.topic("input", 1), subject.topic("rewritten", 2));
+    let at = TopicPartition::new(Arc::clone(&input), 0);
+    let mut member = subject.join("group", "id", &[&input]);
+    member.own(1);
+    let mut write = |value: &str, position: u64| {
+        member.session.begin().expect("begun");
+        for partition in 0..2 {
+            member.session.send(plain(&output, partition, value)).expect("sent");
+        }
+        member.session.commit(&[(at.clone(), position)])
+    };
+    write("old", 1).expect("committed");
+    write("old", 2).expect("committed");
+    subject.log.delete_topics(&[&output]).expect("deleted");
+    // With as many partitions as before: a writer of Kafka's that has seen a topic does not ask again for minutes.
+    make(subject, &output, 2);
+    let receipt = write("new", 3).expect("committed");
+    for partition in 0..2 {
+        assert_eq!(subject.values(&output, partition), ["new"]);
+        let read = subject.read_all(&output, partition, Isolation::Committed);
+        let end = (TopicPartition::new(Arc::clone(&output), partition), read[0].offset + 1);
+        assert!(receipt.ends.contains(&end), "{end:?} is not in {receipt:?}");
+    }
+    assert_eq!(subject.committed("group", &[&input]), [(at, 3)]);
 }
 
 pub fn members_are_told_while_they_are_in(subject: &Subject) {

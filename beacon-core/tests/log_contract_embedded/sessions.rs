@@ -66,6 +66,41 @@ fn a_refused_commit_takes_nothing_until_it_is_aborted() {
 }
 
 #[test]
+fn a_commit_into_a_topic_deleted_since_the_records_were_sent_is_refused_as_a_whole() {
+    let subject = subject();
+    let (input, output) = (subject.topic("input", 1), subject.topic("output", 1));
+    let (kept, at) = (subject.topic("kept", 1), TopicPartition::new(Arc::clone(&input), 0));
+    let mut member = subject.join("group", "id", &[&input]);
+    member.own(1);
+    for is_made_again in [true, false] {
+        member.session.begin().expect("begun");
+        member.session.send(plain(&output, 0, "of a topic that is gone")).expect("sent");
+        member.session.send(plain(&kept, 0, "refused with it")).expect("sent");
+        subject.log.delete_topics(&[&output]).expect("deleted");
+        if is_made_again {
+            subject.topic("output", 1);
+            // It goes to the new one; those before it do not.
+            member.session.send(plain(&output, 0, "refused with them")).expect("sent");
+        }
+        let refused = member.session.commit(&[(at.clone(), 1)]).expect_err("its records have no place");
+        let CommitError::Abortable(error) = &refused else { panic!("{refused}") };
+        assert_eq!(error.kind(), LogErrorKind::UnknownTopic, "{error}");
+        assert!(error.to_string().contains(&*output), "{error}");
+        member.session.abort().expect("aborted");
+        assert_eq!((subject.committed("group", &[&input]), subject.values(&kept, 0)), (vec![], vec![]));
+        member.session.begin().expect("begun");
+        if is_made_again {
+            member.session.send(plain(&output, 0, "0")).expect("sent");
+            member.session.commit(&[]).expect("the work is done again");
+            assert_eq!(subject.values(&output, 0), numbers(1));
+        } else {
+            let error = member.session.send(plain(&output, 0, "1")).expect_err("there is no such topic");
+            assert_eq!(error.kind(), LogErrorKind::UnknownTopic, "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_group_whose_next_records_were_trimmed_goes_on_at_the_start() {
     let subject = subject();
     let topic = subject.topic("input", 1);

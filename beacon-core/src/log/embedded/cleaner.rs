@@ -147,7 +147,7 @@ impl Cleaner {
         Ok(Some(live))
     }
 
-    /// Replaces chunks, or the entry, unless the partition does not start at `start` any more.
+    /// Replaces chunks, or the entry, unless the partition is gone or does not start at `start` any more.
     fn change(
         &self,
         partition: &Arc<Partition>,
@@ -159,7 +159,7 @@ impl Cleaner {
         let partition = Arc::clone(partition);
         self.queue.change(Box::new(move |batch| {
             let publish: Publish = Box::new(|| ());
-            if partition.range().start != start {
+            if partition.is_gone() || partition.range().start != start {
                 return Ok(publish);
             }
             for chunk in old {

@@ -3,7 +3,9 @@
 //! It takes everything that is queued, gives each record its offset, writes one RocksDB batch, and only when that is on
 //! the disk makes the records visible and answers. While the disk works the next batch gathers. One thread rather than
 //! RocksDB's own write groups, because offsets must become visible in the order they were given out. It goes on whatever those
-//! who wait do with their answers (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`).
+//! who wait do with their answers (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`), and refuses what
+//! comes too late for its topic
+//! (`tests/log_contract_embedded/sessions.rs: a_commit_into_a_topic_deleted_since_the_records_were_sent_is_refused_as_a_whole`).
 //!
 //! A failed write is the hard case: its bytes may or may not be on the disk. Every batch carries a number; after a
 //! failure nothing is written until the database was opened again, and the number found there tells what happened.
@@ -201,6 +203,10 @@ impl Committer {
     }
 
     fn write(&mut self, writes: Vec<Write>, bytes: usize) {
+        let writes: Vec<Write> = writes.into_iter().filter_map(refuse_late).collect();
+        if writes.is_empty() {
+            return;
+        }
         if let Err(error) = self.recover().and_then(|()| self.store.check_space(bytes)) {
             for write in writes {
                 answer(write.done, Err(WriteError::Refused(copy(&error))));
@@ -323,6 +329,15 @@ fn gather(first: Write, jobs: &Receiver<Job>, most: usize) -> (Vec<Write>, Optio
         }
     }
     (writes, None)
+}
+
+/// Refuses a write as a whole if a topic of it was deleted after it was put together. Written, its records would be under an
+/// id that nobody reads or cleans up.
+fn refuse_late(write: Write) -> Option<Write> {
+    let Some(late) = write.parts.iter().find(|part| part.partition.is_gone()) else { return Some(write) };
+    let error = errors::deleted_topic(&late.partition.name.topic);
+    answer(write.done, Err(WriteError::Refused(error)));
+    None
 }
 
 /// Where partitions will end when the batch that is being put together is written.

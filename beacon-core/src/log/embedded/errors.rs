@@ -50,6 +50,12 @@ pub(super) fn unknown_topic(topic: &str) -> LogError {
     topic_name::missing(topic, || format!("topic {topic} does not exist; create it first"))
 }
 
+/// Records have come too late for their topic.
+pub(super) fn deleted_topic(topic: &str) -> LogError {
+    let message = format!("topic {topic} was deleted while records for it were on their way; none of them was written");
+    LogError::new(LogErrorKind::UnknownTopic, message)
+}
+
 pub(super) fn unknown_partition(topic: &str, partition: u32, partitions: u32) -> LogError {
     let message = format!("{topic}/{partition} does not exist: the topic has {partitions} partitions");
     LogError::new(LogErrorKind::UnknownTopic, message)

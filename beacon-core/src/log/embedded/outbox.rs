@@ -61,7 +61,9 @@ impl Outbox {
     ) -> Result<Place, LogError> {
         let entry = Entry::of(record, now_ms);
         check_size(record.topic, entry.payload_len(), self.bytes, options)?;
-        if !self.topics.contains_key(record.topic) {
+        // One made again in the place of one that was deleted may have other partitions. What was sent to that one stays in
+        // the outbox and is refused as a whole.
+        if self.topics.get(record.topic).is_none_or(|known| known.topic.is_gone()) {
             let topic = topics.find(record.topic)?;
             let parts = vec![None; topic.partitions.len()];
             self.topics.insert(Arc::clone(&topic.name), Known { topic, parts });

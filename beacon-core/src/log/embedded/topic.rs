@@ -1,7 +1,7 @@
 //! Topics and partitions as they are in memory: ranges, the newest chunks, and who waits for more.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use super::chunk::Chunk;
@@ -18,6 +18,7 @@ pub(super) struct Topic {
     pub(super) id: u32,
     pub(super) cleanup: CleanupPolicy,
     pub(super) partitions: Vec<Arc<Partition>>,
+    gone: Arc<AtomicBool>,
 }
 
 impl Topic {
@@ -28,15 +29,22 @@ impl Topic {
         cleanup: CleanupPolicy,
         ranges: impl IntoIterator<Item = OffsetRange>,
     ) -> Self {
+        let gone = Arc::new(AtomicBool::new(false));
         let partitions = ranges
             .into_iter()
             .zip(0..)
             .map(|(range, partition)| {
                 let id = PartitionId { topic: id, partition };
-                Arc::new(Partition::new(id, TopicPartition::new(Arc::clone(&name), partition), range))
+                let name = TopicPartition::new(Arc::clone(&name), partition);
+                Arc::new(Partition::new(id, name, range, Arc::clone(&gone)))
             })
             .collect();
-        Self { name, id, cleanup, partitions }
+        Self { name, id, cleanup, partitions, gone }
+    }
+
+    /// Whether it was deleted; there may be another one of its name.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -59,10 +67,12 @@ pub(super) struct Partition {
     end: AtomicU64,
     tail: Mutex<VecDeque<Arc<Chunk>>>,
     watchers: Mutex<Vec<Weak<Signal>>>,
+    /// Its topic's.
+    gone: Arc<AtomicBool>,
 }
 
 impl Partition {
-    fn new(id: PartitionId, name: TopicPartition, range: OffsetRange) -> Self {
+    fn new(id: PartitionId, name: TopicPartition, range: OffsetRange, gone: Arc<AtomicBool>) -> Self {
         Self {
             id,
             name,
@@ -70,7 +80,13 @@ impl Partition {
             end: AtomicU64::new(range.end),
             tail: Mutex::default(),
             watchers: Mutex::default(),
+            gone,
         }
+    }
+
+    /// Whether its topic was deleted. The committer alone does that, so that it knows of each write whether it comes too late.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Where it starts and ends; everything in between is durable.
@@ -182,9 +198,10 @@ impl Topics {
         write(&self.by_name).insert(Arc::clone(&topic.name), Arc::new(topic));
     }
 
-    /// Forgets a topic; who has it open reads nothing more of it.
+    /// Forgets a topic; who has it open reads nothing more of it, and writes nothing.
     pub(super) fn remove(&self, name: &str) {
         if let Some(topic) = write(&self.by_name).remove(name) {
+            topic.gone.store(true, Ordering::Release);
             for partition in &topic.partitions {
                 partition.reload(OffsetRange { start: 0, end: 0 });
             }
