@@ -64,11 +64,14 @@ pub(super) fn delete_topics(
     queue: &Queue,
     names: &[&str],
 ) -> Result<(), LogError> {
-    let doomed: Vec<Arc<Topic>> = names.iter().filter_map(|name| topics.get(name)).collect();
-    let (reading, published, deleted) = (Arc::clone(store), Arc::clone(topics), doomed.clone());
+    let (reading, published) = (Arc::clone(store), Arc::clone(topics));
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let (tell, told) = mpsc::sync_channel(1);
     queue.change(Box::new(move |batch| {
+        // Not before this change's turn: they may have been deleted by somebody else meanwhile, and made again.
+        let doomed: Vec<Arc<Topic>> = names.iter().filter_map(|name| published.get(name)).collect();
         let mut last = reading.last_deleted()?;
-        for topic in &deleted {
+        for topic in &doomed {
             last = last.max(topic.id);
             batch.delete(keys::topic(&topic.name));
             for partition in &topic.partitions {
@@ -77,8 +80,13 @@ pub(super) fn delete_topics(
             }
         }
         batch.put(keys::LAST_DELETED, last.to_be_bytes());
-        Ok(Box::new(move || deleted.iter().for_each(|topic| published.remove(&topic.name))))
+        Ok(Box::new(move || {
+            doomed.iter().for_each(|topic| published.remove(&topic.name));
+            // Whoever asked waits below.
+            let _ = tell.send(doomed);
+        }))
     }))?;
+    let doomed = told.recv().unwrap_or_default();
     for partition in doomed.iter().flat_map(|topic| &topic.partitions) {
         // Frees disk at once where whole files are concerned; correctness does not depend on it.
         store.drop_files(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX))?;
@@ -185,3 +193,7 @@ pub(super) fn load_topics(store: &Store) -> Result<Topics, LogError> {
     }
     Ok(topics)
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;
