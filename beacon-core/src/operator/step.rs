@@ -377,3 +377,30 @@ fn call_key(operator: u32, key: &[u8], id: &[u8]) -> Vec<u8> {
     entry.extend_from_slice(id);
     entry
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::MemoryStore;
+
+    fn step(state: TaskState) -> Step {
+        Step::new(state, None, Watermarks::default(), 0, 1).expect("memory")
+    }
+
+    #[test]
+    fn stored_calls_stay_readable() {
+        // Space, key group, operator, length of the key, key, id.
+        let stored = b"\x30\x7d\xde\x00\x00\x00\x07\x00\x00\x00\x06foobarfirst";
+        let call = Call { operator: 7, key: b"foobar".to_vec(), id: b"first".to_vec(), request: b"who?".to_vec() };
+        let mut asking = step(TaskState::new(Box::new(MemoryStore::default())));
+        asking.call(call.clone());
+        assert_eq!(asking.state.entries(&[]).expect("memory"), [(stored.to_vec(), b"who?".to_vec())]);
+
+        let mut state = TaskState::new(Box::new(MemoryStore::default()));
+        state.put(stored, b"who?");
+        let mut restarted = step(state);
+        assert_eq!(restarted.open_calls().expect("memory"), [call]);
+        assert!(restarted.answered(7, b"foobar", b"first").expect("memory"));
+        assert!(!restarted.answered(7, b"foobar", b"first").expect("memory"), "it was answered before");
+    }
+}

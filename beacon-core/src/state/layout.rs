@@ -124,6 +124,42 @@ mod tests {
         }
     }
 
+    /// All state is found by these: with others each deployed job finds its own empty, and says nothing.
+    #[test]
+    fn identities_of_names_stay_what_they_are() {
+        // The first three are vectors of FNV-1a's authors.
+        for (name, id) in [("", 0x811c_9dc5), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968), ("desk/spent", 0x5a31_f093)]
+        {
+            assert_eq!(name_id(name), id, "{name}");
+        }
+    }
+
+    #[test]
+    fn spaces_stay_where_they_are() {
+        let logged = [KEYED, EXPIRING, TIMERS, CALLS, SHARED, WATERMARKS];
+        assert_eq!(logged, [0x10, 0x11, 0x20, 0x30, 0x80, 0x90]);
+        assert_eq!([LOCAL, TIMER_INDEX, META, EXPIRY_INDEX], [0xf0, 0xf1, 0xf2, 0xf3]);
+    }
+
+    #[test]
+    fn keyed_entries_stay_where_they_are() {
+        // The hash is 0x50e47bbe: its low 16 bits, in reverse, are the group.
+        assert_eq!(key_group(b"foobar"), 0x7dde);
+        let stored = b"\x10\x7d\xde\x5a\x31\xf0\x93\x00\x00\x00\x06foobar";
+        assert_eq!(keyed_entry(KEYED, 0x5a31_f093, 0x7dde, b"foobar").as_slice(), stored);
+        assert_eq!(split_keyed(stored), Some((0x5a31_f093, &b"foobar"[..], &b""[..])));
+        let mut prefix = Vec::new();
+        keyed_prefix(&mut prefix, KEYED, 0x5a31_f093, 0x7dde, b"foobar");
+        assert_eq!(prefix, stored);
+    }
+
+    #[test]
+    fn shared_entries_stay_where_they_are() {
+        let mut prefix = Vec::new();
+        shared_prefix(&mut prefix, 0x5a31_f093);
+        assert_eq!(prefix, b"\x80\x5a\x31\xf0\x93");
+    }
+
     #[test]
     fn the_end_of_a_prefix_carries_over() {
         assert_eq!(prefix_end(&[1, 0xff]), Some(vec![2]));

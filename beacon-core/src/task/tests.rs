@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::{Offset, OwnedBatch, Record, RecordBatch, TopicPartition};
 use crate::operator::{Ctx, KeyedProcess, OpError, OpResult, Outgoing};
-use crate::state::{MemoryStore, Value};
+use crate::state::{Change, MemoryStore, Value};
 use crate::time::ProcessingTime;
 use crate::timer_tags;
 use crate::topology::{Topic, Topology, TopologyBuilder};
@@ -147,5 +147,23 @@ proptest! {
             prop_assert_eq!(read_changelog_end(&task.step.state).expect("own bytes"), stands_at);
             prop_assert_eq!(task.positions.next(&input()), Some(log.read));
         }
+    }
+}
+
+#[test]
+fn what_a_store_says_of_its_changelog_stays_readable() {
+    let settings = TaskSettings { id: TaskId::Keyed(0), partitions: 1 };
+    let stored = [Change::Put(b"\xf2", b"\0\0\0\0\0\0\0\x09"), Change::Put(b"\xf2\x01", b"a topic's id")];
+    let mut store = MemoryStore::default();
+    store.write(&mut stored.into_iter()).expect("memory");
+    let task = Task::new(&topology(), &settings, Box::new(store)).expect("own bytes");
+    assert_eq!((task.changelog_end(), task.history().expect("memory").as_deref()), (Some(9), Some("a topic's id")));
+
+    let mut task = Task::new(&topology(), &settings, Box::new(MemoryStore::default())).expect("memory");
+    task.note_history("a topic's id").expect("memory");
+    task.finish_replay(9).expect("memory");
+    let store = task.store().expect("memory");
+    for (key, value) in [(&b"\xf2"[..], &b"\0\0\0\0\0\0\0\x09"[..]), (b"\xf2\x01", b"a topic's id")] {
+        assert_eq!(store.get(key).expect("memory").as_deref(), Some(value));
     }
 }

@@ -207,3 +207,33 @@ fn after_a_step_is_taken_back_and_after_a_restart_the_traces_of_old_timers_are_n
     assert_eq!(restarted.next_deadline(&state).expect("memory"), Some(1_000_000));
     assert_eq!(read.get(), 0, "nor after a restart");
 }
+
+/// A timer of operator 7 for `foobar` with tag 1, due at 5000 ms, on the clock or event time of the first stage.
+const STORED: [(&[u8], &[u8]); 2] = [
+    (b"\x20\x7d\xde\x00\x00\x00\x07\x00\x00\x00\x06foobar\x00\x01", b"\x80\x00\x00\x00\x00\x00\x13\x88"),
+    (b"\x20\x7d\xde\x00\x00\x00\x07\x00\x00\x00\x06foobar\x01\x01", b"\x80\x00\x00\x00\x00\x00\x13\x88"),
+];
+
+#[test]
+fn stored_timers_stay_readable() {
+    for (domain, (key, deadline)) in [TimeDomain::Processing, TimeDomain::Event].into_iter().zip(STORED) {
+        // Index: space, domain, deadline, and the entry by key.
+        let index = [&[0xf1, key[17]], deadline, key].concat();
+        let mut state = TaskState::new(Box::new(MemoryStore::default()));
+        TimerQueue::new(domain).set(&mut state, 7, b"foobar", 1, 5000).expect("memory");
+        assert_eq!(
+            state.entries(&[]).expect("memory"),
+            [(key.to_vec(), deadline.to_vec()), (index.clone(), Vec::new())]
+        );
+
+        let mut state = TaskState::new(Box::new(MemoryStore::default()));
+        state.put(key, deadline);
+        state.put(&index, &[]);
+        let mut queue = TimerQueue::new(domain);
+        assert_eq!(queue.deadline(&state, 7, b"foobar", 1).expect("memory"), Some(5000));
+        assert_eq!(queue.pop_due(&mut state, 4999).expect("memory"), None);
+        let timer = Timer { operator: 7, key: b"foobar".to_vec(), tag: 1, deadline_ms: 5000 };
+        assert_eq!(queue.pop_due(&mut state, 5000).expect("memory"), Some(timer));
+        assert_eq!(state.entries(&[]).expect("memory"), []);
+    }
+}

@@ -141,7 +141,7 @@ impl<K: Codec + Clone + 'static, R: Codec + Clone + 'static> Replies<K, R> {
 }
 
 /// The value of a record of a replies topic: `id length u32, id, answer`.
-pub(crate) fn encode_reply(id: &[u8], answer: &[u8]) -> Vec<u8> {
+pub fn encode_reply(id: &[u8], answer: &[u8]) -> Vec<u8> {
     [&(id.len() as u32).to_be_bytes(), id, answer].concat()
 }
 
@@ -165,5 +165,24 @@ impl<K: Codec + Clone, R: Codec + Clone> RawSource for ReplySource<K, R> {
             self.output.push((K::decode(key)?, R::decode(answer)?), step)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode_reply, encode_reply};
+
+    #[test]
+    fn written_replies_stay_readable() {
+        let written = b"\x00\x00\x00\x05firstyes";
+        assert_eq!(encode_reply(b"first", b"yes"), written);
+        assert_eq!(decode_reply(written), Ok((&b"first"[..], &b"yes"[..])));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_an_error() {
+        for bytes in [&b""[..], b"\x00\x00\x00", b"\x00\x00\x00\x05firs", b"\xff\xff\xff\xff"] {
+            assert!(decode_reply(bytes).is_err(), "{bytes:?}");
+        }
     }
 }

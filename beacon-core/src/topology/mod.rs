@@ -26,7 +26,8 @@ mod window_spec;
 pub use assembly::Assembly;
 pub use broadcast::BroadcastStream;
 pub use builder::{BuildErrors, InternalTopic, Topology, TopologyBuilder};
-pub(crate) use call::encode_reply;
+#[doc(hidden)]
+pub use call::encode_reply;
 pub use call::{CallDone, Caller, RawCaller, Replies};
 pub use join::Table;
 pub use keyed::KeyedStream;
