@@ -132,9 +132,8 @@
 //! By semantic versioning. Settings are made by `new` or `default` and then set field by field, and errors, statuses and
 //! reports are matched with a last arm for what is not known yet: they are `#[non_exhaustive]` and will grow. Vocabularies
 //! that are complete by their nature, such as the outcomes of a commit, are not, so that the compiler finds who forgets
-//! one. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`) is there for this crate's tests and
-//! may change at any time. What is *stored*, in state, changelogs, checkpoints and internal topics, is read by every later
-//! version up to the next major one.
+//! one. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`, `topology::encode_reply`) is
+//! there for this crate's tests and may change at any time. What is *stored* stays readable: see the promises.
 //!
 //! # Promises
 //!
@@ -176,6 +175,25 @@
 //!   (`tests/embedded/versions.rs: a_changelog_of_an_older_program_is_read_and_upgraded`); that of a newer one is refused by
 //!   name and left as it is
 //!   (`tests/embedded/versions.rs: an_older_program_refuses_state_of_a_newer_one_by_name_and_leaves_it_as_it_is`).
+//! * What is *stored*, in state, changelogs, checkpoints and internal topics, is read by every later version of this
+//!   crate up to the next major one. A job goes on from the topics that any version left
+//!   (`tests/stored/main.rs: a_job_goes_on_from_the_topics_of_every_version`) and from its disks
+//!   (`tests/stored/main.rs: a_job_goes_on_from_the_disks_of_every_version`), and none of it changes unnoticed
+//!   (`tests/stored/main.rs: a_new_run_stores_what_the_last_file_says_to_the_byte`): names' identities
+//!   (`src/state/layout.rs: identities_of_names_stay_what_they_are`), spaces
+//!   (`src/state/layout.rs: spaces_stay_where_they_are`), entries of keys
+//!   (`src/state/layout.rs: keyed_entries_stay_where_they_are`) and of tasks
+//!   (`src/state/layout.rs: shared_entries_stay_where_they_are`), lifetimes
+//!   (`src/state/expiry.rs: format_of_a_stamp_stays_readable`), timers
+//!   (`src/timer/queue_tests.rs: stored_timers_stay_readable`) and where they begin
+//!   (`src/timer/floors.rs: stored_floors_stay_readable`), windows
+//!   (`src/topology/window_span.rs: stored_windows_stay_readable`), watermarks
+//!   (`src/operator/event_time.rs: stored_watermarks_stay_readable`), open calls
+//!   (`src/operator/step.rs: stored_calls_stay_readable`) and their answers
+//!   (`src/topology/call.rs: written_replies_stay_readable`), chunks of changelogs
+//!   (`src/task/changelog.rs: format_1_stays_readable`), how far stores are in them
+//!   (`src/task/tests.rs: what_a_store_says_of_its_changelog_stays_readable`), and checkpoints' manifests
+//!   (`src/checkpoint/manifest.rs: format_1_stays_readable`).
 //! * Named outputs are taken back with their step
 //!   (`tests/operators.rs: named_outputs_are_streams_of_their_own_and_taken_back_with_the_step`).
 //! * A join says the same with crashes (`tests/operators.rs: what_a_join_says_is_the_same_with_crashes`).
