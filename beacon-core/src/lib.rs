@@ -127,6 +127,18 @@
 //! }
 //! ```
 //!
+//! # Features
+//!
+//! All are on unless `default-features = false` says otherwise. Without any, the crate needs no C and no C++, and has
+//! everything that is not named here: operators, both ways of testing, and [`runtime::App`] with state in memory over
+//! [`log::simulated`] or a [`log::Log`] of your own.
+//!
+//! * `kafka` — `log::kafka`: a log on Apache Kafka, by librdkafka. C, and OpenSSL and zlib of the machine.
+//! * `embedded` — `log::embedded`: the log that needs nothing installed. It is kept in RocksDB and turns `rocksdb` on.
+//! * `rocksdb` — state on disk, [`runtime::StateLocation::Directory`]. C++, and libclang to build it.
+//! * `object-storage` — checkpoints on S3, OpenStack Swift, Google Cloud Storage and Azure, by the URLs of
+//!   [`checkpoint::storage`]. Without it they go to a folder or an [`checkpoint::ObjectStore`] of your own. C, for TLS.
+//!
 //! # What may change
 //!
 //! By semantic versioning. Settings are made by `new` or `default` and then set field by field, and errors, statuses and

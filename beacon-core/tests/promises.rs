@@ -1,5 +1,5 @@
 //! Every promise in the crate's documentation names the test that holds it, and that test is there. So does every
-//! invariant that a module or a type says it has.
+//! invariant that a module or a type says it has. And the documentation knows the crate's features.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,28 @@ fn documentation(source: &str) -> Vec<&str> {
     source.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim).collect()
 }
 
-/// The list under "Promises", one text for each.
-fn promises(lines: &[&str]) -> Vec<String> {
-    let mut promises: Vec<String> = Vec::new();
-    let section = lines.iter().skip_while(|line| **line != "# Promises").skip(1);
+/// The list under a heading, one text for each point.
+fn points(lines: &[&str], heading: &str) -> Vec<String> {
+    let mut points: Vec<String> = Vec::new();
+    let section = lines.iter().skip_while(|line| **line != heading).skip(1);
     for line in section.take_while(|line| !line.starts_with("# ")) {
         if let Some(first) = line.strip_prefix("* ") {
-            promises.push(first.to_owned());
-        } else if let Some(last) = promises.last_mut().filter(|_| !line.is_empty()) {
+            points.push(first.to_owned());
+        } else if let Some(last) = points.last_mut().filter(|_| !line.is_empty()) {
             last.push(' ');
             last.push_str(line);
         }
     }
-    promises
+    points
+}
+
+/// The features in a crate's manifest, and what is on by default.
+fn features(manifest: &str) -> (Vec<&str>, &str) {
+    let section = manifest.lines().skip_while(|line| *line != "[features]").skip(1).take_while(|line| !line.is_empty());
+    let mut all: Vec<_> =
+        section.filter(|line| !line.starts_with(['#', ' '])).filter_map(|l| l.split_once(" = ")).collect();
+    let default = all.iter().position(|(name, _)| *name == "default").map_or("[]", |at| all.remove(at).1);
+    (all.into_iter().map(|(name, _)| name).collect(), default)
 }
 
 /// The paragraphs of all documentation in a file; whether each is a point of a list.
@@ -157,7 +166,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn each_promise_of_the_documentation_names_a_test_that_exists() {
     let lines = documentation(include_str!("../src/lib.rs"));
-    let promises = promises(&lines);
+    let promises = points(&lines, "# Promises");
     assert!(promises.len() >= 30, "the list of promises is found: {}", promises.len());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
@@ -169,6 +178,18 @@ fn each_promise_of_the_documentation_names_a_test_that_exists() {
         wrong.extend(named.into_iter().filter_map(|(file, name)| fault(root, file, name)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_feature_is_described() {
+    let described = points(&documentation(include_str!("../src/lib.rs")), "# Features");
+    let mut described: Vec<_> = described.iter().filter_map(|point| point.split('`').nth(1)).collect();
+    let (mut features, default) = features(include_str!("../Cargo.toml"));
+    described.sort_unstable();
+    features.sort_unstable();
+    assert_eq!(described, features, "the documentation (left) and Cargo.toml");
+    // `embedded` brings `rocksdb`.
+    assert_eq!(default, r#"["kafka", "embedded", "object-storage"]"#, "all are on, says the documentation");
 }
 
 #[test]
@@ -208,7 +229,7 @@ fn a_test_that_is_gone_is_noticed() {
     assert!(has("holds") && has("property"));
     assert!(!has("helper") && !has("hold") && !has("ignored"));
     let lines = ["# Promises", "", "* One", "goes on.", "* Two.", "", "# Next", "* Three"];
-    assert_eq!(promises(&lines), ["One goes on.", "Two."]);
+    assert_eq!(points(&lines, "# Promises"), ["One goes on.", "Two."]);
 }
 
 #[test]
