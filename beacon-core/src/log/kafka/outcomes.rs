@@ -1,7 +1,7 @@
 //! Which records of which appends are on their way, and the answer that each append gets.
 //!
 //! Invariant: an answer is given by the thread that asks for it, never inside a callback of librdkafka, and one that panics holds
-//! up no other (`tests/kafka/appender.rs: an_answer_that_panics_holds_up_no_other`).
+//! up no other (`tests/log_contract/records.rs: an_answer_that_panics_holds_up_no_other`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
