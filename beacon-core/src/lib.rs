@@ -165,6 +165,10 @@
 //!   (`tests/runtime_kafka.rs: two_instances_share_the_work_while_one_comes_and_goes`); a broker without the newer one is
 //!   fallen back for
 //!   (`../scenari/tests/harness/older_broker.rs: an_application_that_prefers_kip_848_falls_back_to_the_classic_protocol`).
+//! * What was done when a task is asked back, or when its process stops in good order, is committed first: the next owner
+//!   does none of it again (`tests/embedded/handover.rs: a_task_asked_back_is_committed_before_it_goes`,
+//!   `tests/embedded/handover.rs: a_stop_commits_what_was_done`), unless the log refuses the commit
+//!   (`tests/embedded/faults.rs: a_task_asked_back_is_given_up_even_when_its_last_commit_is_aborted`).
 //! * A member that froze cannot commit any more once its partition moved
 //!   (`tests/kafka/children.rs: a_frozen_member_whose_partition_moved_is_refused_kip_848`).
 //! * A timer fires once, also over a restart (`tests/test_driver.rs: restored_timer_fires_once`); overdue ones wait for
@@ -236,6 +240,8 @@
 //!   (`tests/embedded/checkpoints.rs: kill_9_in_uploads_and_restores_leaves_state_exact`); without any that bridges the gap
 //!   it is refused, with the way out
 //!   (`tests/embedded/checkpoints.rs: a_changelog_trimmed_past_every_checkpoint_is_refused_with_the_way_out`).
+//! * A checkpoint of a running job sends no file that the one before has
+//!   (`tests/embedded/incremental.rs: a_second_checkpoint_of_a_running_job_sends_only_what_is_new`).
 //! * A changelog is trimmed only as far as enough valid checkpoints reach back
 //!   (`src/checkpoint/tests.rs: the_changelog_is_trimmed_only_when_as_many_as_are_kept_are_valid`), and what a kept one
 //!   lists is never cleaned up

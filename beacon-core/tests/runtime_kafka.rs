@@ -9,6 +9,8 @@ mod checkpoints;
 mod forgotten;
 #[path = "kafka/gone.rs"]
 mod gone;
+#[path = "kafka/handover.rs"]
+mod handover;
 #[path = "kafka/memory.rs"]
 mod memory;
 #[path = "kafka/plant.rs"]
@@ -31,6 +33,7 @@ use beacon_core::task::decode_chunk;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use handover::{a_stop_commits_what_was_done, a_task_asked_back_is_committed_before_it_goes};
 use support::children::{Other, say, wait_for_parent};
 use support::counting::{Counting, PARTITIONS, TIMES};
 use support::watchdog::Watchdog;
@@ -133,6 +136,8 @@ under_both_protocols!(
     two_instances_share_the_work_while_one_comes_and_goes,
     a_zombie_changes_nothing_and_rejoins_in_process,
     a_takeover_from_a_standby_copy_reads_a_tail,
+    a_task_asked_back_is_committed_before_it_goes,
+    a_stop_commits_what_was_done,
 );
 
 /// Counts until its parent is gone.

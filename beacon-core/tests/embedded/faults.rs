@@ -65,21 +65,30 @@ fn a_task_asked_back_is_given_up_even_when_its_last_commit_is_aborted() {
         let (job, log) = (job.clone(), Arc::clone(&rig.log));
         move || job.feed(log.as_ref(), job.records(), PACE)
     });
-    let first = start(&rig, &log, &job, "a");
+    let start = |instance| {
+        let mut config = rig.on_disk(job.config(instance));
+        // At nearly every moment something waits for its commit, which is what may be refused.
+        (config.commit_interval, config.commit_when_idle) = (Duration::from_millis(100), false);
+        App::start(log.clone(), job.topology(&Default::default()), config).expect("started")
+    };
+    let first = start("a");
     wait_running(&first, u64::from(PARTITIONS));
-    let mut turns = 0;
+    let (mut turns, mut refused) = (0, 0);
     while !feeder.is_finished() {
         log.faults.aborts_when_revoked.store(1, SeqCst);
-        let second = start(&rig, &log, &job, "b");
+        let second = start("b");
         wait_until("the second has its share", || second.stats().tasks == 2 && second.stats().restoring == 0);
         wait_until("the first has the rest", || first.stats().tasks == 2 && first.stats().restoring == 0);
+        refused += u64::from(log.faults.aborts_when_revoked.load(SeqCst) == 0);
         second.stop().expect("the second stops in good order");
         turns += 1;
     }
     feeder.join().expect("fed");
     rig.wait_complete(&job);
-    first.stop().expect("the first stops in good order");
     assert!(turns > 1);
+    assert!(refused > 0, "in none of {turns} turns a commit was refused");
+    assert_eq!(first.stats().aborts, refused, "each was dropped, and nothing else");
+    first.stop().expect("the first stops in good order");
     assert!(log.describe().starts_with("faulty"));
     job.check(rig.log.as_ref());
 }

@@ -7,6 +7,8 @@ mod damage;
 mod errors;
 mod faults;
 mod full_disk;
+mod handover;
+mod incremental;
 mod kills;
 mod memory;
 mod metrics;

@@ -16,7 +16,7 @@ pub struct Faults {
     pub aborts: AtomicU32,
     /// Commits that are done and say they do not know.
     pub unknown: AtomicU32,
-    /// Commits that come after a partition was asked back, refused.
+    /// Commits of a partition that was asked back by the poll before, refused.
     pub aborts_when_revoked: AtomicU32,
     /// Questions for the ends of partitions without an answer for now.
     pub offsets: AtomicU32,
@@ -112,7 +112,7 @@ impl Log for FaultyLog {
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
         let inner = self.inner.session(config)?;
-        Ok(Box::new(FaultySession { inner, faults: Arc::clone(&self.faults), revoked: false, done: None }))
+        Ok(Box::new(FaultySession { inner, faults: Arc::clone(&self.faults), revoked: Vec::new(), done: None }))
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
@@ -149,7 +149,8 @@ impl Reader for FaultyReader {
 struct FaultySession {
     inner: Box<dyn Session>,
     faults: Arc<Faults>,
-    revoked: bool,
+    /// What the last poll asked back.
+    revoked: Vec<TopicPartition>,
     /// A commit that was done and not told.
     done: Option<CommitReceipt>,
 }
@@ -158,7 +159,7 @@ impl Session for FaultySession {
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
         self.faults.stand_still()?;
         let event = self.inner.poll(timeout)?;
-        self.revoked = matches!(event, Event::Revoked(_));
+        self.revoked = if let Event::Revoked(partitions) = &event { partitions.clone() } else { Vec::new() };
         Ok(event)
     }
 
@@ -187,7 +188,8 @@ impl Session for FaultySession {
         if let Some(receipt) = self.done.take() {
             return Ok(receipt);
         }
-        if strikes(&self.faults.aborts) || self.revoked && strikes(&self.faults.aborts_when_revoked) {
+        let goes = offsets.iter().any(|(partition, _)| self.revoked.contains(partition));
+        if strikes(&self.faults.aborts) || goes && strikes(&self.faults.aborts_when_revoked) {
             return Err(CommitError::Abortable(told(LogErrorKind::Abortable)));
         }
         let receipt = self.inner.commit(offsets)?;

@@ -19,7 +19,7 @@ use super::topic;
 const LIMIT: u64 = 192 << 20;
 const KEYS: u64 = 96 << 10;
 /// Bytes that are kept of each key: 384 MiB of them all.
-const KEPT: usize = 4 << 10;
+pub const KEPT: usize = 4 << 10;
 const AT_ONCE: u64 = 2048;
 
 timer_tags! {
@@ -27,7 +27,7 @@ timer_tags! {
 }
 
 /// Bytes that no compression makes small, other ones for each number.
-fn kept_of(number: u64) -> Vec<u8> {
+pub fn kept_of(number: u64) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(KEPT);
     while bytes.len() < KEPT {

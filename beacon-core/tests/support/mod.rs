@@ -7,6 +7,7 @@ pub mod clicks;
 pub mod counting;
 pub mod damage;
 pub mod faulty;
+pub mod handover;
 #[cfg(feature = "rocksdb")]
 pub mod kept;
 pub mod large;

@@ -1,4 +1,4 @@
-//! Object storage that a test looks over the shoulder: which files are downloaded, and when they may be.
+//! Object storage that a test looks over the shoulder: which files are uploaded and downloaded, and when the latter may be.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -16,17 +16,32 @@ pub struct Watched {
     inner: Arc<MemoryObjectStore>,
     may: May,
     downloaded: Mutex<Vec<String>>,
+    uploaded: Mutex<Vec<String>>,
 }
 
 impl Watched {
     pub fn over(inner: &Arc<MemoryObjectStore>, may: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), may: Box::new(may), downloaded: Mutex::default() })
+        Arc::new(Self {
+            inner: Arc::clone(inner),
+            may: Box::new(may),
+            downloaded: Mutex::default(),
+            uploaded: Mutex::default(),
+        })
     }
 
     /// Files that were handed over whole, in order; manifests are not among them.
     pub fn downloaded(&self) -> Vec<String> {
         self.downloaded.lock().expect("no panic under it").clone()
     }
+
+    /// Files that were taken whole, in order, each as often as it was sent; manifests are not among them.
+    pub fn uploaded(&self) -> Vec<String> {
+        self.uploaded.lock().expect("no panic under it").clone()
+    }
+}
+
+fn is_file(name: &str) -> bool {
+    name.contains("/files/")
 }
 
 impl fmt::Debug for Watched {
@@ -41,19 +56,22 @@ impl ObjectStore for Watched {
     }
 
     fn download(&self, name: &str, sink: &mut dyn Write) -> Result<u64, ObjectError> {
-        let is_file = name.contains("/files/");
-        if is_file && !(self.may)(name) {
+        if is_file(name) && !(self.may)(name) {
             return Err(ObjectError::new(ObjectErrorKind::Retriable, format!("{name}: not now, says the test")));
         }
         let size = self.inner.download(name, sink)?;
-        if is_file {
+        if is_file(name) {
             self.downloaded.lock().expect("no panic under it").push(name.to_owned());
         }
         Ok(size)
     }
 
     fn upload(&self, name: &str, source: &mut dyn Read, size: u64) -> Result<(), ObjectError> {
-        self.inner.upload(name, source, size)
+        self.inner.upload(name, source, size)?;
+        if is_file(name) {
+            self.uploaded.lock().expect("no panic under it").push(name.to_owned());
+        }
+        Ok(())
     }
 
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, ObjectError> {

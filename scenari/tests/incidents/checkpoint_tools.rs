@@ -46,6 +46,7 @@ fn checkpoints_are_listed_verified_and_tried_and_a_reset_worker_knows_the_plan(o
     for task in &tasks {
         let valid = task["checkpoints"].as_array().expect("a list").iter().filter(|link| link["valid"] == true).count();
         assert!(valid >= 2, "{task}");
+        assert!(task["checkpoints"][0]["shared_bytes"].as_u64().expect("a number") > 0, "each is whole anew: {task}");
         assert!(task["changelog"]["start"].as_u64().expect("a number") > 0, "{task}");
         assert_eq!(task["problems"].as_array().expect("a list").len(), 0, "{task}");
     }
