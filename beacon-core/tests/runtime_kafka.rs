@@ -3,16 +3,33 @@
 //! Needs a broker: `KAFKA_BOOTSTRAP_SERVERS=host:port`. Tests fail without one.
 #![cfg(all(feature = "kafka", feature = "rocksdb"))]
 
+/// Makes two tests of each claim about groups: for static members, which speak the classic protocol, and for dynamic ones,
+/// which speak that of KIP-848.
+macro_rules! under_both_protocols {
+    ($($claim:ident),+ $(,)?) => {
+        mod classic {
+            $(#[test] fn $claim() { super::$claim(super::Membership::Static) })+
+        }
+        mod kip_848 {
+            $(#[test] fn $claim() { super::$claim(super::Membership::Dynamic) })+
+        }
+    };
+}
+
 #[path = "kafka/checkpoints.rs"]
 mod checkpoints;
 #[path = "kafka/forgotten.rs"]
 mod forgotten;
+#[path = "kafka/damage.rs"]
+mod damage;
 #[path = "kafka/gone.rs"]
 mod gone;
 #[path = "kafka/handover.rs"]
 mod handover;
 #[path = "kafka/memory.rs"]
 mod memory;
+#[path = "kafka/operators.rs"]
+mod operators;
 #[path = "kafka/plant.rs"]
 mod plant;
 #[path = "kafka/refused.rs"]
@@ -20,6 +37,8 @@ mod refused;
 #[path = "kafka/silent.rs"]
 mod silent;
 mod support;
+#[path = "kafka/trimming.rs"]
+mod trimming;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -119,18 +138,6 @@ const SLOW: (&str, &str) = (COMMIT_MS, "2000");
 const AHEAD: (&str, &str) = (COMMIT_MS, "50");
 const DYNAMIC: &str = "BEACON_TEST_DYNAMIC";
 
-/// Makes two tests of each claim about groups: for static members, which speak the classic protocol, and for dynamic ones,
-/// which speak that of KIP-848.
-macro_rules! under_both_protocols {
-    ($($claim:ident),+ $(,)?) => {
-        mod classic {
-            $(#[test] fn $claim() { super::$claim(super::Membership::Static) })+
-        }
-        mod kip_848 {
-            $(#[test] fn $claim() { super::$claim(super::Membership::Dynamic) })+
-        }
-    };
-}
 under_both_protocols!(
     outputs_and_state_are_exact_through_kill_9,
     two_instances_share_the_work_while_one_comes_and_goes,

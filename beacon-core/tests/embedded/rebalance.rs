@@ -6,7 +6,8 @@ use std::time::Duration;
 use beacon_core::log::TopicPartition;
 
 use super::rig::{PACE, Rig, wait_running};
-use crate::support::counting::{Counting, Mood, PARTITIONS};
+use crate::support::counting::{Counting, PARTITIONS};
+use crate::support::mood::Mood;
 use crate::support::{read_partition, wait_until};
 
 #[test]

@@ -9,9 +9,10 @@ use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::runtime::{App, AppConfig, StateLocation};
 use beacon_core::topology::Topology;
 
-use crate::support::counting::{Counting, Mood, PARTITIONS};
+use crate::support::counting::Counting;
 use crate::support::kept::Kept;
-use crate::support::{state_on_disk, wait_until};
+use crate::support::mood::Mood;
+use crate::support::wait_until;
 
 pub struct Rig {
     pub directory: tempfile::TempDir,
@@ -50,14 +51,12 @@ impl Rig {
     }
 
     pub fn wait_complete(&self, job: &Counting) {
-        wait_until("all counts and closings", || job.is_complete(self.log.as_ref()));
+        job.wait_complete(self.log.as_ref());
     }
 
     /// Outputs and state in the log are those of a calm run, and the disk of the one instance holds that state.
     pub fn check(&self, job: &Counting, instance: &str) {
-        job.check(self.log.as_ref());
-        let disk = state_on_disk(&self.state(instance), &job.application(), PARTITIONS);
-        assert!(disk == job.calm_run().1, "the state on disk differs");
+        job.check_with_disk(self.log.as_ref(), &self.on_disk(job.config(instance)));
     }
 }
 

@@ -1,19 +1,19 @@
 //! A job that counts words through a re-key and closes each word by a timer; its input; and what must come of it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_core::log::{Isolation, Log, Record, TopicPartition};
-use beacon_core::operator::{Ctx, KeyedProcess, OpError, OpResult};
+use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
 use beacon_core::runtime::AppConfig;
 use beacon_core::state::{Registry, Value};
 use beacon_core::testing::TestDriver;
 use beacon_core::timer_tags;
 use beacon_core::topology::{Changed, Topic, Topology, TopologyBuilder};
 
-use super::{Seen, read_all, state_by_changelog, topic};
+use super::mood::Mood;
+use super::{Seen, read_all, state_by_changelog, topic, wait_until};
 
 /// Tasks of the application.
 pub const PARTITIONS: u32 = 4;
@@ -26,78 +26,6 @@ const CLOSES_AFTER: Duration = Duration::from_millis(40);
 
 timer_tags! {
     enum Deadline { Close = 1 }
-}
-
-/// What the operator does wrong, and when.
-#[derive(Default)]
-pub struct Mood {
-    mode: AtomicU8,
-    /// How often it did.
-    pub hits: AtomicU32,
-    held: Mutex<bool>,
-    released: Condvar,
-}
-
-/// The word that meets the mood, at its seventh record.
-pub const MOODY: &str = "w5";
-const MOODY_AT: u64 = 7;
-
-impl Mood {
-    pub fn content(&self) {
-        self.mode.store(0, SeqCst);
-        *self.held.lock().expect("no panic under it") = false;
-        self.released.notify_all();
-    }
-
-    pub fn retries(&self) {
-        self.mode.store(1, SeqCst);
-    }
-
-    pub fn panics(&self) {
-        self.mode.store(2, SeqCst);
-    }
-
-    /// Refuses to go on.
-    pub fn stops(&self) {
-        self.mode.store(4, SeqCst);
-    }
-
-    /// Refuses to go on when the word's timer fires.
-    pub fn stops_at_the_timer(&self) {
-        self.mode.store(5, SeqCst);
-    }
-
-    /// Blocks the thread until content again.
-    pub fn blocks(&self) {
-        *self.held.lock().expect("no panic under it") = true;
-        self.mode.store(3, SeqCst);
-    }
-
-    fn meet(&self, word: &str, count: u64) -> OpResult {
-        if word != MOODY || count != MOODY_AT || [0, 5].contains(&self.mode.load(SeqCst)) {
-            return Ok(());
-        }
-        self.hits.fetch_add(1, SeqCst);
-        match self.mode.load(SeqCst) {
-            1 => Err(OpError::Retry("not now".into())),
-            2 => panic!("the operator lost its mind"),
-            3 => {
-                let held = self.held.lock().expect("no panic under it");
-                drop(self.released.wait_while(held, |held| *held).expect("no panic under it"));
-                Ok(())
-            }
-            4 => Err(OpError::Stop("the operator refuses to go on".into())),
-            _ => Ok(()),
-        }
-    }
-
-    fn meet_timer(&self, word: &str) -> OpResult {
-        if word != MOODY || self.mode.load(SeqCst) != 5 {
-            return Ok(());
-        }
-        self.hits.fetch_add(1, SeqCst);
-        Err(OpError::Stop("the operator refuses to go on".into()))
-    }
 }
 
 struct Counter {
@@ -231,6 +159,18 @@ impl Counting {
     /// Whether everything that has to come out is there.
     pub fn is_complete(&self, log: &dyn Log) -> bool {
         read_all(log, &self.output()).len() >= self.outputs()
+    }
+
+    pub fn wait_complete(&self, log: &dyn Log) {
+        wait_until("all counts and closings", || self.is_complete(log));
+    }
+
+    /// Checks outputs and state in the log against those of a calm run, and that the disk of this instance holds that state.
+    #[cfg(feature = "rocksdb")]
+    pub fn check_with_disk(&self, log: &dyn Log, config: &AppConfig) {
+        self.check(log);
+        let disk = super::state_on_disk(super::state_directory(config), &self.application(), PARTITIONS);
+        assert!(disk == self.calm_run().1, "the state on disk differs");
     }
 
     /// Checks outputs and state against those of a calm run.

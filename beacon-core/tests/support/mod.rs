@@ -11,12 +11,19 @@ pub mod handover;
 #[cfg(feature = "rocksdb")]
 pub mod kept;
 pub mod large;
+#[cfg(feature = "rocksdb")]
+pub mod misdeeds;
+pub mod mood;
 pub mod plant;
 pub mod scaling;
 pub mod scaling_checkpoints;
 pub mod silent;
 pub mod small_disk;
 pub mod told;
+#[cfg(feature = "rocksdb")]
+pub mod trimmed;
+#[cfg(feature = "rocksdb")]
+pub mod verbose;
 pub mod watchdog;
 pub mod watched;
 
@@ -24,6 +31,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use beacon_core::log::{CleanupPolicy, Event, Header, Isolation, Log, Offset, Record, TopicPartition, TopicSpec};
+use beacon_core::runtime::{AppConfig, StateLocation};
 use beacon_core::state::Change;
 use beacon_core::state::layout::{EXPIRING, is_logged};
 use beacon_core::task::decode_chunk;
@@ -89,14 +97,23 @@ impl Seen {
 
 /// All committed records of a topic, partition by partition.
 pub fn read_all(log: &dyn Log, topic: &str) -> Vec<Seen> {
+    read_all_as(log, topic, Isolation::Committed)
+}
+
+/// All records of a topic, under this isolation.
+pub fn read_all_as(log: &dyn Log, topic: &str, isolation: Isolation) -> Vec<Seen> {
     let count = log.describe_topic(topic).expect("described").expect("the topic is there").partitions;
-    (0..count).flat_map(|number| read_partition(log, &TopicPartition::new(topic, number))).collect()
+    (0..count).flat_map(|number| read_partition_as(log, &TopicPartition::new(topic, number), isolation)).collect()
 }
 
 /// All committed records of a partition, up to where it ends now.
 pub fn read_partition(log: &dyn Log, at: &TopicPartition) -> Vec<Seen> {
-    let wanted = log.offsets(at, Isolation::Committed).expect("offsets");
-    let mut reader = log.reader(Isolation::Committed).expect("a reader");
+    read_partition_as(log, at, Isolation::Committed)
+}
+
+fn read_partition_as(log: &dyn Log, at: &TopicPartition, isolation: Isolation) -> Vec<Seen> {
+    let wanted = log.offsets(at, isolation).expect("offsets");
+    let mut reader = log.reader(isolation).expect("a reader");
     reader.assign(&[(at.clone(), wanted.start)]).expect("assigned");
     let deadline = Instant::now() + PATIENCE;
     let mut seen = Vec::new();
@@ -151,6 +168,17 @@ pub fn state_by_changelog(log: &dyn Log, application: &str, partitions: u32) -> 
             state.into_iter().collect()
         })
         .collect()
+}
+
+/// Where a configuration keeps state.
+///
+/// # Panics
+/// When that is not on disk.
+pub fn state_directory(config: &AppConfig) -> &std::path::Path {
+    match &config.state {
+        StateLocation::Directory(directory) => directory,
+        other => panic!("state is kept in {other:?}"),
+    }
 }
 
 /// The logged state of every task as the disk has it; tasks without a directory are empty.
