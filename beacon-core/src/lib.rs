@@ -172,7 +172,9 @@
 //! * A member that froze cannot commit any more once its partition moved
 //!   (`tests/kafka/children.rs: a_frozen_member_whose_partition_moved_is_refused_kip_848`).
 //! * A timer fires once, also over a restart (`tests/test_driver.rs: restored_timer_fires_once`); overdue ones wait for
-//!   the backlog (`tests/embedded/backlog.rs: overdue_timers_wait_for_the_backlog_of_their_task`).
+//!   the backlog (`tests/embedded/backlog.rs: overdue_timers_wait_for_the_backlog_of_their_task`), for what is unread in front
+//!   of other tasks until the group has made no progress with it for `AppConfig::backlog_patience`
+//!   (`tests/embedded/backlog.rs: overdue_timers_wait_no_longer_than_the_patience_for_records_that_nobody_reads`).
 //! * A panic of an operator names its record and leaves no half commit
 //!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`), and so does one
 //!   that stops (`tests/embedded/operators.rs: an_operator_that_stops_names_its_record_and_a_mended_one_goes_on_exactly`,

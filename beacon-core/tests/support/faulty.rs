@@ -20,16 +20,19 @@ pub struct Faults {
     pub aborts_when_revoked: AtomicU32,
     /// Questions for the ends of partitions without an answer for now.
     pub offsets: AtomicU32,
-    /// A partition that readers get nothing of for now.
+    /// A partition that nobody gets anything of for now.
     silent: Mutex<Option<TopicPartition>>,
     /// Whether a poll stands still.
     pub is_away: AtomicBool,
     away: Mutex<bool>,
+    found_trimmed: AtomicBool,
+    /// What sessions were asked to give back, each time anew.
+    asked_back: Mutex<Vec<TopicPartition>>,
     returned: Condvar,
 }
 
 impl Faults {
-    /// Readers of a partition wait for its records until told otherwise: its leader is away.
+    /// Who reads a partition waits for its records until told otherwise: its leader is away. Sessions that read it already go on.
     pub fn silence(&self, partition: Option<TopicPartition>) {
         *self.silent.lock().expect("no panic under it") = partition;
     }
@@ -43,10 +46,21 @@ impl Faults {
         *self.away.lock().expect("no panic under it") = true;
     }
 
-    /// It goes on and finds what it asks for trimmed, before it hears of anything that happened meanwhile: so says Kafka.
-    pub fn finds_it_trimmed(&self) {
+    /// It goes on as if nothing had been.
+    pub fn comes_back(&self) {
         *self.away.lock().expect("no panic under it") = false;
         self.returned.notify_all();
+    }
+
+    /// It goes on and finds what it asks for trimmed, before it hears of anything that happened meanwhile: so says Kafka.
+    pub fn finds_it_trimmed(&self) {
+        self.found_trimmed.store(true, SeqCst);
+        self.comes_back();
+    }
+
+    /// What sessions were asked to give back since the last time somebody wanted to know.
+    pub fn take_asked_back(&self) -> Vec<TopicPartition> {
+        std::mem::take(&mut *self.asked_back.lock().expect("no panic under it"))
     }
 
     /// What a poll has to say after it was away.
@@ -58,7 +72,10 @@ impl Faults {
         self.is_away.store(true, SeqCst);
         drop(self.returned.wait_while(away, |away| *away).expect("no panic under it"));
         self.is_away.store(false, SeqCst);
-        Err(LogError::new(LogErrorKind::Trimmed, "it is not in the log any more, says the test"))
+        if self.found_trimmed.swap(false, SeqCst) {
+            return Err(LogError::new(LogErrorKind::Trimmed, "it is not in the log any more, says the test"));
+        }
+        Ok(())
     }
 }
 
@@ -112,7 +129,8 @@ impl Log for FaultyLog {
 
     fn session(&self, config: SessionConfig) -> Result<Box<dyn Session>, LogError> {
         let inner = self.inner.session(config)?;
-        Ok(Box::new(FaultySession { inner, faults: Arc::clone(&self.faults), revoked: Vec::new(), done: None }))
+        let faults = Arc::clone(&self.faults);
+        Ok(Box::new(FaultySession { inner, faults, revoked: Vec::new(), withheld: Vec::new(), done: None }))
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
@@ -151,6 +169,8 @@ struct FaultySession {
     faults: Arc<Faults>,
     /// What the last poll asked back.
     revoked: Vec<TopicPartition>,
+    /// Taken up again by the caller while they were silent.
+    withheld: Vec<TopicPartition>,
     /// A commit that was done and not told.
     done: Option<CommitReceipt>,
 }
@@ -158,17 +178,31 @@ struct FaultySession {
 impl Session for FaultySession {
     fn poll(&mut self, timeout: Duration) -> Result<Event, LogError> {
         self.faults.stand_still()?;
+        let withheld = std::mem::take(&mut self.withheld);
+        self.resume(&withheld)?;
         let event = self.inner.poll(timeout)?;
         self.revoked = if let Event::Revoked(partitions) = &event { partitions.clone() } else { Vec::new() };
+        if let Event::Revoked(partitions) | Event::Lost(partitions) = &event {
+            self.withheld.retain(|withheld| !partitions.contains(withheld));
+            self.faults.asked_back.lock().expect("no panic under it").extend(partitions.iter().cloned());
+        }
         Ok(event)
     }
 
+    fn revokes_all(&self) -> bool {
+        self.inner.revokes_all()
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        self.withheld.retain(|withheld| !partitions.contains(withheld));
         self.inner.pause(partitions)
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        self.inner.resume(partitions)
+        let (silent, others): (Vec<_>, Vec<_>) =
+            partitions.iter().cloned().partition(|partition| self.faults.is_silent(partition));
+        self.withheld.extend(silent);
+        if others.is_empty() { Ok(()) } else { self.inner.resume(&others) }
     }
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {
@@ -181,6 +215,14 @@ impl Session for FaultySession {
 
     fn send(&mut self, record: SendRecord<'_>) -> Result<(), LogError> {
         self.inner.send(record)
+    }
+
+    fn holds_back(&self) -> bool {
+        self.inner.holds_back()
+    }
+
+    fn send_ahead(&mut self) -> Result<(), LogError> {
+        self.inner.send_ahead()
     }
 
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {

@@ -112,7 +112,7 @@ impl Watchdog {
         config
     }
 
-    fn record(&self, host: &str, what: &str) -> Record {
+    pub fn record(&self, host: &str, what: &str) -> Record {
         Record::new(self.input(), host, format!("{host} {what}"))
     }
 
