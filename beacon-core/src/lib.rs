@@ -162,8 +162,12 @@
 //!   (`tests/embedded/rebalance.rs: two_instances_share_the_work_while_one_comes_and_goes`,
 //!   `tests/embedded/rebalance.rs: an_instance_that_was_silent_too_long_loses_its_tasks_and_goes_on`).
 //! * Tasks that stay through a rebalance are not opened again, under either protocol of Kafka's groups
-//!   (`tests/runtime_kafka.rs: two_instances_share_the_work_while_one_comes_and_goes`); a broker without the newer one is
-//!   fallen back for
+//!   (`tests/runtime_kafka.rs: two_instances_share_the_work_while_one_comes_and_goes`); under the newer one they are not asked
+//!   back and work on meanwhile (`tests/kafka/staying.rs: tasks_that_stay_commit_before_a_newcomer_has_its_own`,
+//!   `tests/kafka/staying.rs: tasks_that_stay_work_on_while_a_rebalance_waits_for_another_member`), under the older one they
+//!   wait until every member has answered
+//!   (`tests/kafka/staying.rs: under_the_classic_protocol_every_task_waits_for_the_slowest_member`). A broker without the newer
+//!   one is fallen back for
 //!   (`../scenari/tests/harness/older_broker.rs: an_application_that_prefers_kip_848_falls_back_to_the_classic_protocol`).
 //! * What was done when a task is asked back, or when its process stops in good order, is committed first: the next owner
 //!   does none of it again (`tests/embedded/handover.rs: a_task_asked_back_is_committed_before_it_goes`,

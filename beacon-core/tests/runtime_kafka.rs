@@ -36,6 +36,8 @@ mod plant;
 mod refused;
 #[path = "kafka/silent.rs"]
 mod silent;
+#[path = "kafka/staying.rs"]
+mod staying;
 mod support;
 #[path = "kafka/trimming.rs"]
 mod trimming;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses the part it needs")]
 
+pub mod beats;
 pub mod children;
 pub mod clicks;
 pub mod counting;
