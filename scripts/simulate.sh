@@ -9,11 +9,5 @@ if ! [[ $seeds =~ ^[0-9]+\.\.[0-9]+$ ]]; then
     exit 2
 fi
 . scripts/env.sh
-# A filter that matches nothing is no error to the test harness; here it is.
-for job in every_seed standby_copies every_operator silent_partitions input_that_was_not; do
-    report=$(BEACON_SEEDS=$seeds cargo test --package beacon-core --no-default-features --test simulation -- --nocapture "$job" | tee >(cat >&2))
-    if ! grep -q "^test result: ok. [1-9]" <<<"$report"; then
-        echo "simulate: no test of tests/simulation is called $job..." >&2
-        exit 1
-    fi
-done
+# All of the program, so that no job of it can be forgotten here.
+exec env BEACON_SEEDS="$seeds" cargo test --package beacon-core --no-default-features --test simulation -- --nocapture

@@ -78,7 +78,11 @@ fn storage_alone_in_trouble_changes_nothing_that_comes_out() {
     ];
     // Disks have to be lost for anything to be asked of the storage.
     let faults = Faults::only(troubles.into_iter().chain([Fault::Blackout, Fault::LostDisk]));
-    let summary = kept(faults).seeds(0..100).run().unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(summary.checkpoint_restores > 0, "{summary}");
-    assert!(troubles.iter().all(|trouble| summary.faults.contains_key(trouble)), "{summary}");
+    let (start, end) = asked_for(SEEDS / 4);
+    let summary = kept(faults).seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+    tell(&format!("simulation of storage alone in trouble: seeds {start}..{end}: {summary}"));
+    assert!(end - start < 20 || summary.checkpoint_restores > 0, "{summary}");
+    // Some of them are rare.
+    let all = troubles.iter().all(|trouble| summary.faults.contains_key(trouble));
+    assert!(end - start < SEEDS / 4 || all, "{summary}");
 }

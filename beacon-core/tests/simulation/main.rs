@@ -9,6 +9,7 @@ mod operators;
 #[allow(dead_code, reason = "inquiries need the wall clock")]
 #[path = "../support/plant/job.rs"]
 mod plant;
+mod replay;
 mod retention;
 mod silent;
 #[path = "../support/silent/job.rs"]
@@ -97,8 +98,11 @@ fn every_kind_of_fault_happens() {
 
 #[test]
 fn timers_wait_for_the_backlog_after_every_downtime() {
-    let summary = watch::watch().seeds(0..200).run().unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(summary.faults[&Fault::Blackout] > 100, "{summary}");
+    let (start, end) = asked_for(200);
+    let summary = watch::watch().seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+    tell(&format!("simulation of a watch that is away: seeds {start}..{end}: {summary}"));
+    // One seed may have no downtime at all; of many, most do.
+    assert!(end - start < 20 || summary.faults[&Fault::Blackout] > (end - start) / 2, "{summary}");
 }
 
 #[test]
@@ -109,7 +113,8 @@ fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
     for clocks in jobs {
         let summary = clocks.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
         tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
-        assert!(end - start < 20 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
+        // Under all faults few seeds draw this kind.
+        assert!(end - start < 20 || summary.faults[&Fault::Zombie] > (end - start) / 4, "{summary}");
     }
 }
 

@@ -79,10 +79,9 @@ fn all_was_told(finished: &Finished<'_>) -> Result<(), String> {
     if lacks || dead != 3 { Err(format!("{told:?}, {dead} dead letters")) } else { Ok(()) }
 }
 
-#[test]
-fn every_operator_says_under_every_fault_what_it_says_without_any() {
-    let (start, end) = asked_for(SEEDS);
-    let plant = Simulation::new(topology(""))
+/// The job under every fault, on three processes.
+pub fn plant() -> Simulation {
+    Simulation::new(topology(""))
         .partitions(PARTITIONS)
         .topics(["readings", "titles", "orders", "payments", "tariffs", "out", "dead"].map(topic))
         .input(|_| input())
@@ -90,8 +89,13 @@ fn every_operator_says_under_every_fault_what_it_says_without_any() {
         // Longer than the windows of the wall clock are open.
         .quiet(Duration::from_millis(1500))
         .compared(Compared::Outputs)
-        .invariant("all was told", all_was_told);
-    let summary = plant.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
+        .invariant("all was told", all_was_told)
+}
+
+#[test]
+fn every_operator_says_under_every_fault_what_it_says_without_any() {
+    let (start, end) = asked_for(SEEDS);
+    let summary = plant().seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
     tell(&format!("simulation of every operator: seeds {start}..{end}: {summary}"));
     assert!(end - start < 20 || summary.faults.contains_key(&Fault::Crash), "{summary}");
 }
