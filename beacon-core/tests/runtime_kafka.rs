@@ -18,10 +18,10 @@ macro_rules! under_both_protocols {
 
 #[path = "kafka/checkpoints.rs"]
 mod checkpoints;
-#[path = "kafka/forgotten.rs"]
-mod forgotten;
 #[path = "kafka/damage.rs"]
 mod damage;
+#[path = "kafka/forgotten.rs"]
+mod forgotten;
 #[path = "kafka/gone.rs"]
 mod gone;
 #[path = "kafka/handover.rs"]
