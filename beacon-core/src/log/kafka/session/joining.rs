@@ -10,6 +10,7 @@ use super::super::config::{GroupProtocol, start};
 use super::super::error::log_error;
 use super::super::protocol::{Protocol, Reason, decide_at_first, decide_by_refusal};
 use super::super::raw::{Client, ClientKind, NoDeliveries};
+use super::super::ledger::Ledger;
 use super::super::transaction::Transactor;
 use crate::log::{LogError, SessionConfig};
 
