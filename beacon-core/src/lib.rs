@@ -180,7 +180,8 @@
 //!   of other tasks until the group has made no progress with it for `AppConfig::backlog_patience`
 //!   (`tests/embedded/backlog.rs: overdue_timers_wait_no_longer_than_the_patience_for_records_that_nobody_reads`).
 //! * A panic of an operator names its record and leaves no half commit
-//!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`), and so does one
+//!   (`tests/embedded/operators.rs: a_panic_names_its_record_and_a_mended_operator_goes_on_exactly`), on Kafka with half of it
+//!   written (`tests/kafka/operators.rs: a_panic_within_a_commit_that_is_half_written_leaves_nothing_of_it`), and so does one
 //!   that stops (`tests/embedded/operators.rs: an_operator_that_stops_names_its_record_and_a_mended_one_goes_on_exactly`,
 //!   `tests/embedded/operators.rs: an_operator_that_stops_at_a_timer_names_it_and_a_mended_one_goes_on_exactly`).
 //! * A refused record leaves a dead letter with the reason, the place and the operator, and nothing else

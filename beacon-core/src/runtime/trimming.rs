@@ -7,6 +7,7 @@
 //! Invariant: nothing is trimmed that the group has not committed. Offsets of a group only grow, so it does not matter
 //! that a partition may have another owner by the time it is done
 //! (`tests/embedded/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`,
+//! `tests/kafka/trimming.rs: what_was_read_is_trimmed_and_what_was_not_waits`,
 //! `tests/simulation/main.rs: every_seed_of_trims_at_once_ends_as_a_calm_run_does`).
 
 use std::collections::{BTreeMap, VecDeque};

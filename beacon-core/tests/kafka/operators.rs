@@ -53,74 +53,72 @@ fn an_operator_that_stops_at_a_timer_names_it_and_a_mended_one_goes_on_exactly()
     stage.ends_and_goes_on_exactly(Mood::stops_at_the_timer).by_a_stop_at_a_timer();
 }
 
-/// The same where commits get a head start, at a pace that leaves some of the counting to after it.
-fn hurried(log: &Arc<KafkaLog>, what: &str) -> (tempfile::TempDir, Stage) {
+/// The same with commits so large that their beginning goes to the brokers before they are made.
+fn large(log: &Arc<KafkaLog>, what: &str) -> (tempfile::TempDir, Stage) {
     let (directory, mut stage) = stage(log, what, 200);
-    (stage.config.commit_when_idle, stage.config.commit_interval) = (false, Duration::from_millis(50));
-    stage.pace = Duration::from_millis(10);
+    stage.config.threads = 1;
+    (stage.config.commit_when_idle, stage.config.commit_interval) = (false, Duration::from_secs(1));
+    stage.job.feed_all(log.as_ref());
     (directory, stage)
 }
 
-/// Chooses a record that comes when the commit it would be in has had its head start.
-fn after_a_head_start(mood: &Mood, stage: &Stage, log: &Arc<KafkaLog>) {
-    let (log, topic) = (Arc::clone(log), format!("{}-changelog", stage.job.application()));
+/// Chooses a record that comes when something of the commit that it would be in is in the log.
+fn within_a_commit(mood: &Mood, stage: &Stage, log: &Arc<KafkaLog>) {
+    /// The log is not asked at each record.
+    const ASKED_EVERY: u64 = 50;
+    let (log, topic, mut asked) = (Arc::clone(log), stage.job.output(), 0);
     mood.chooses(move |word, _| {
-        // A commit writes a changelog at its end; what there is of it before that is its head start. Not asked at every
-        // record: the head start comes between two of them, and for some milliseconds only.
-        if !word.ends_with('5') {
-            return false;
-        }
-        let changelog = TopicPartition::new(topic.as_str(), for_key(word.as_bytes(), PARTITIONS));
-        let end = |isolation| log.offsets(&changelog, isolation).expect("offsets").end;
+        asked += 1;
+        let output = TopicPartition::new(topic.as_str(), for_key(word.as_bytes(), PARTITIONS));
+        let end = |isolation| log.offsets(&output, isolation).expect("offsets").end;
         let is_open = || {
             let open = log.open_transactions().expect("the log tells");
-            open.iter().any(|open| !open.is_decided && open.partitions.contains(&changelog))
+            open.iter().any(|open| !open.is_decided && open.partitions.contains(&output))
         };
-        // The last commit's markers may be missing, too.
-        end(Isolation::Committed) < end(Isolation::Uncommitted) && is_open()
+        // What is not committed may be of the last commit, whose markers are on their way.
+        asked % ASKED_EVERY == 0 && end(Isolation::Committed) < end(Isolation::Uncommitted) && is_open()
     });
 }
 
-/// What was sent ahead into a transaction that came to nothing is in the log, and no reader sees it.
-fn assert_something_was_sent_ahead(log: &dyn Log, stage: &Stage) {
-    let topic = format!("{}-changelog", stage.job.application());
-    let (all, committed) = (read_all_as(log, &topic, Isolation::Uncommitted), read_all(log, &topic));
-    let dropped = all.iter().filter(|record| !committed.contains(record)).count();
+/// Part of a commit that came to nothing is in the log, and no reader sees it.
+fn assert_something_was_dropped(log: &dyn Log, stage: &Stage) {
+    let all = read_all_as(log, &stage.job.output(), Isolation::Uncommitted).len();
+    let dropped = all - read_all(log, &stage.job.output()).len();
     assert!(dropped > 0, "nothing of the commit was in the log");
-    println!("{dropped} records of changelogs came to nothing");
+    println!("{dropped} outputs in the log came to nothing");
 }
 
 #[test]
-fn a_panic_after_a_head_start_leaves_nothing_of_it() {
+fn a_panic_within_a_commit_that_is_half_written_leaves_nothing_of_it() {
     let log = log();
-    let (_directory, stage) = hurried(&log, "panic-ahead");
+    let (_directory, stage) = large(&log, "panic-within");
     let turn = |mood: &Mood| {
-        after_a_head_start(mood, &stage, &log);
+        within_a_commit(mood, &stage, &log);
         mood.panics();
     };
     stage.ends_and_goes_on_exactly(turn).by_a_panic();
-    assert_something_was_sent_ahead(log.as_ref(), &stage);
+    assert_something_was_dropped(log.as_ref(), &stage);
 }
 
 #[test]
-fn an_operator_that_stops_after_a_head_start_leaves_nothing_of_it() {
+fn an_operator_that_stops_within_a_commit_that_is_half_written_leaves_nothing_of_it() {
     let log = log();
-    let (_directory, stage) = hurried(&log, "stop-ahead");
+    let (_directory, stage) = large(&log, "stop-within");
     let turn = |mood: &Mood| {
-        after_a_head_start(mood, &stage, &log);
+        within_a_commit(mood, &stage, &log);
         mood.stops();
     };
     stage.ends_and_goes_on_exactly(turn).by_a_stop();
-    assert_something_was_sent_ahead(log.as_ref(), &stage);
+    assert_something_was_dropped(log.as_ref(), &stage);
 }
 
 #[test]
-fn an_operator_that_retries_after_a_head_start_changes_nothing() {
+fn an_operator_that_retries_within_a_commit_that_is_half_written_changes_nothing() {
     let log = log();
-    let (_directory, stage) = hurried(&log, "retry-ahead");
+    let (_directory, stage) = large(&log, "retry-within");
     stage.retries_for_a_while(|mood| {
-        after_a_head_start(mood, &stage, &log);
+        within_a_commit(mood, &stage, &log);
         mood.retries();
     });
-    assert_something_was_sent_ahead(log.as_ref(), &stage);
+    assert_something_was_dropped(log.as_ref(), &stage);
 }

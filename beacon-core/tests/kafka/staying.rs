@@ -159,8 +159,7 @@ impl Hanging {
         let group = Group::new(what, membership);
         let [one, two] = ["a", "b"].map(|instance| group.start(instance));
         wait_until("each has its half", || one.has(ALL / 2) && two.has(ALL / 2));
-        // Partitions go to members in the order of both, so it is the last member that has to give up one to a third one in
-        // nearly all cases.
+        // Partitions go to members in the order of both, so the last one has to give one up to a third, wherever that comes.
         let last = PARTITIONS - 1;
         let (hangs, works) = if one.tasks(&group).contains(&last) { (one, two) } else { (two, one) };
         hangs.mood.chooses(|_, _| true);
@@ -185,7 +184,7 @@ impl Hanging {
     }
 }
 
-/// Under KIP-848 nobody waits for a member that has not given up yet what it was asked for, but whoever is to have that.
+/// Under KIP-848 nobody waits for a member that has not given up what it was asked for, but who is to have that.
 #[test]
 fn tasks_that_stay_work_on_while_a_rebalance_waits_for_another_member() {
     const MOST_TRIES: u32 = 20;

@@ -1,7 +1,7 @@
 //! Input whose way stays within a task, at a steady pace, and when what came of it was committed.
 //!
-//! A word is counted by the task that reads it from the input. So a task that is not disturbed counts what is sent to it, whatever
-//! becomes of the others.
+//! A word is counted by the task that reads it from the input. So a task that is not disturbed counts what is sent to it,
+//! whatever becomes of the others.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

@@ -18,8 +18,6 @@ pub struct Stage {
     pub log: Arc<dyn Log>,
     pub job: Counting,
     pub config: AppConfig,
-    /// Between two pieces of the input.
-    pub pace: Duration,
 }
 
 /// How an application was ended by its operator.
@@ -53,15 +51,11 @@ impl Stage {
         job.make_topics(log.as_ref());
         // The record in question is looked for where it was.
         config.trim_interval = Duration::from_secs(3600);
-        Self { log, job, config, pace: Duration::ZERO }
+        Self { log, job, config }
     }
 
     fn start(&self, mood: &Arc<Mood>) -> App {
         App::start(Arc::clone(&self.log), self.job.topology(mood), self.config.clone()).expect("started")
-    }
-
-    fn feed(&self) {
-        self.job.feed(self.log.as_ref(), self.job.records(), self.pace);
     }
 
     fn finish(&self, app: App) {
@@ -75,7 +69,7 @@ impl Stage {
         let mood = Arc::new(Mood::default());
         turn(&mood);
         let app = self.start(&mood);
-        self.feed();
+        self.job.feed_all(self.log.as_ref());
         wait_until("it retried a few times", || mood.hits.load(SeqCst) >= 4);
         assert!(app.stats().aborts >= 3);
         let (word, at) = mood.met().expect("it has");
@@ -91,7 +85,7 @@ impl Stage {
         let mood = Arc::new(Mood::default());
         turn(&mood);
         let app = self.start(&mood);
-        self.feed();
+        self.job.feed_all(self.log.as_ref());
         wait_until("it retries", || mood.hits.load(SeqCst) >= 1);
         app.stop().expect("stopped");
         mood.content();
@@ -104,7 +98,7 @@ impl Stage {
         let mood = Arc::new(Mood::default());
         turn(&mood);
         let app = self.start(&mood);
-        self.feed();
+        self.job.feed_all(self.log.as_ref());
         wait_until("it ended", || app.status() == AppStatus::Stopped);
         let error = app.wait().expect_err("by its operator").to_string();
         let open = log.open_transactions().expect("the log tells");
