@@ -23,6 +23,7 @@ pub mod s3;
 pub mod smtp;
 mod spawner;
 pub mod swift;
+mod terminal;
 pub mod topic;
 pub mod wait;
 pub mod webhook;

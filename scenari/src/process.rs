@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http;
 use crate::spawner;
+use crate::terminal;
 use crate::wait::{try_until, wait_until};
 
 /// How many lines of a process's output a failed test shows.
@@ -26,13 +28,15 @@ pub struct Launch {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, Option<OsString>)>,
     logs: PathBuf,
+    in_terminal: bool,
 }
 
 impl Launch {
     /// A program that writes its output to a new file `name-<n>.log` in the directory `logs` at each start.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, logs: impl Into<PathBuf>) -> Self {
         let logs = logs.into();
-        Self { name: name.into(), program: program.into(), arguments: Vec::new(), environment: Vec::new(), logs }
+        let (name, program) = (name.into(), program.into());
+        Self { name, program, arguments: Vec::new(), environment: Vec::new(), logs, in_terminal: false }
     }
 
     /// Adds one argument.
@@ -72,6 +76,11 @@ impl Launch {
         self
     }
 
+    /// Its output goes to a terminal, what that is told to a file of the same name as otherwise.
+    pub fn in_terminal(self) -> Self {
+        Self { in_terminal: true, ..self }.env("TERM", "xterm")
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -80,6 +89,11 @@ impl Launch {
         static STARTS: AtomicU32 = AtomicU32::new(1);
         let log = self.logs.join(format!("{}-{}.log", self.name, STARTS.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let output = if self.in_terminal {
+            terminal::written_to(output).context("cannot open a terminal")?
+        } else {
+            OwnedFd::from(output)
+        };
         let errors = output.try_clone().context("cannot duplicate a file handle")?;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(output).stderr(errors);

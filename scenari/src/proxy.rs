@@ -30,6 +30,8 @@ pub enum Weather {
     CutAnswers(u64),
     /// It is closed when this many bytes of requests went by.
     CutRequests(u64),
+    /// Answers go by as ever, but of that to an HTTP/1 request with this in it no more than so many bytes ever come.
+    HeldAnswer(&'static str, u64),
 }
 
 /// The proxy; gone when dropped.
@@ -126,6 +128,9 @@ async fn pass(mut client: TcpStream, target: u16, weather: Weather) -> std::io::
         copy_bidirectional(&mut client, &mut server).await?;
         return Ok(());
     }
+    if let Weather::HeldAnswer(to, bytes) = weather {
+        return hold(client, server, to.as_bytes(), bytes).await;
+    }
     let (from_client, mut to_client) = client.split();
     let (from_server, mut to_server) = server.split();
     let (requests, answers, pause) = match weather {
@@ -153,6 +158,33 @@ async fn trickle(
         tokio::time::sleep(pause).await;
         to.write_all(&buffer[..read]).await?;
     }
+}
+
+/// Passes everything until a request has `to` in it; of its answer this many bytes, and then nothing in either direction.
+async fn hold(mut client: TcpStream, mut server: TcpStream, to: &[u8], bytes: u64) -> std::io::Result<()> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let requests = async {
+        let (mut buffer, mut seen) = (vec![0; 32 << 10], Vec::new());
+        loop {
+            let read = from_client.read(&mut buffer).await?;
+            to_server.write_all(&buffer[..read]).await?;
+            seen.extend_from_slice(&buffer[..read]);
+            let found = seen.windows(to.len()).any(|window| window == to);
+            if found || read == 0 {
+                return Ok::<_, std::io::Error>(found);
+            }
+            // It may come in two pieces.
+            seen.drain(..seen.len().saturating_sub(to.len()));
+        }
+    };
+    // Answers before that one have gone by already: nobody asks again on a connection before they have come.
+    tokio::select! {
+        asked = requests => if !asked? { return Ok(()) },
+        ended = copy(&mut from_server, &mut to_client) => return ended.map(drop),
+    }
+    copy(&mut from_server.take(bytes), &mut to_client).await?;
+    pending().await
 }
 
 /// Up to the blank line, or the end.

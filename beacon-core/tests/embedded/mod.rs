@@ -16,6 +16,7 @@ mod operators;
 mod plant;
 mod rebalance;
 mod rescale;
+mod rescale_kills;
 mod restores;
 mod rig;
 mod silent;

@@ -1,6 +1,7 @@
 //! An application changes its partition count with its state, and nobody can tell from what comes of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ const APPLICATION: &str = "scaled";
 /// An application on a log of its own, and the directory of both.
 fn rig() -> (Scaling, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let log = EmbeddedLog::open(directory.path().join("log")).expect("opened");
-    let states = directory.path().to_owned();
-    (
-        Scaling { log, states, prefix: String::new(), session_timeout: Duration::from_secs(10), checkpoints: None },
-        directory,
-    )
+    (in_directory(directory.path()), directory)
+}
+
+/// The application whose log and state are here, or will be.
+pub fn in_directory(directory: &Path) -> Scaling {
+    let log = EmbeddedLog::open(directory.join("log")).expect("opened");
+    let states = directory.to_owned();
+    Scaling { log, states, prefix: String::new(), session_timeout: Duration::from_secs(10), checkpoints: None }
 }
 
 #[test]

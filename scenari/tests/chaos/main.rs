@@ -1,5 +1,5 @@
 //! Chaos on a real Kafka: two worker processes through kills, freezes, lost disks, broker failures and outages of the
-//! object storage by seed.
+//! object storage by seed. Ten rounds have at least one incident of each kind.
 //!
 //! The invariant after each round: every input record counted exactly once per key and in order, every timer fired
 //! exactly once or cancelled, the state that a new worker would restore equal to that of a calm run, and no worker ended by
@@ -15,6 +15,7 @@ mod rolling;
 mod stage;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +24,7 @@ use beacon_core::log::Log;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
 
 use job::{Auditor, Job, PARTITIONS, WORDS, Words};
-use plan::{plan, seed_of_round, settings};
+use plan::{Kind, plan, seed_of_round, settings};
 use stage::Stage;
 
 /// All outputs of a round must be there so long after its last step: sessions, transactions and a restart's reads of
@@ -53,20 +54,23 @@ fn every_record_counts_once_whatever_fails() {
     job.make_topics(log.as_ref()).expect("topics");
     let storage = stage.storage().expect("a valid address");
     let mut auditor = Auditor::new(Arc::clone(&log), storage, &job).expect("a reader");
+    let mut happened: BTreeMap<Kind, u32> = BTreeMap::new();
     for round in 0..rounds {
         let seed = only.unwrap_or_else(|| seed_of_round(run, round));
         let words = Words::new(&job, round, WORDS);
-        let (steps, [a, b]) = (plan(seed), settings(seed, PARTITIONS));
-        let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        let (plan, [a, b]) = (plan(seed), settings(seed, PARTITIONS));
+        let told: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
         println!("round {round}, seed {seed:#x}: {b} at worker B; {}", told.join(", "));
         stage.set_workers(log.as_ref(), &job.application(), [a, b]).expect("the workers of this round");
         let started = Instant::now();
-        if let Err(error) = act_out(&mut stage, &log, &words, &steps, &mut auditor, &job.application()) {
+        if let Err(error) = act_out(&mut stage, &log, &words, &plan.steps, &mut auditor, &job.application()) {
             if let Some(into) = std::env::var_os("BEACON_CHAOS_KEEP").filter(|into| !into.is_empty()) {
                 stage.keep(into.as_ref()).expect("a directory to keep the round in");
             }
             panic!("round {round}: {error:#}\nagain: make chaos ROUND_SEED={seed:#x}");
         }
+        // Each of its acts was done, and lasted as long as planned.
+        plan.kinds.iter().for_each(|kind| *happened.entry(*kind).or_default() += 1);
         let outputs = words.outputs();
         println!(
             "round {round}: {} records, {outputs} outputs, exact after {:.1?}",
@@ -77,12 +81,17 @@ fn every_record_counts_once_whatever_fails() {
     let restored = stage.begin_anew().expect("workers with empty disks");
     stage.close().expect("the workers end in good order");
     auditor.check_end().expect("nothing comes late");
+    println!("chaos: {happened:?}");
     println!("chaos: workers restored {restored} tasks and copies from checkpoints");
     let starts = auditor.changelog_starts().expect("the broker answers");
     println!("chaos: the changelog was trimmed to {starts:?} by checkpoints");
     // The first checkpoints are in the first rounds, and the third one trims.
     assert!(rounds < 3 || starts.iter().all(|start| *start > 0), "restores never needed a checkpoint: {starts:?}");
     assert!(rounds < 3 || restored >= PARTITIONS as usize, "only {restored} restores from checkpoints");
+    // The same round again and again has its own kinds only.
+    let enough = only.is_none() && rounds >= Kind::ALL.len() as u64;
+    let missing: Vec<_> = Kind::ALL.iter().filter(|kind| !happened.contains_key(kind)).collect();
+    assert!(!enough || missing.is_empty(), "{missing:?} never happened in {rounds} rounds");
 }
 
 fn act_out(
@@ -98,8 +107,11 @@ fn act_out(
         std::thread::spawn(move || words.feed(log.as_ref(), SPAN))
     };
     let started = Instant::now();
+    let mut late = BTreeMap::new();
     for step in steps {
-        std::thread::sleep(step.at.saturating_sub(started.elapsed()));
+        let due = step.at + late.get(&step.incident).copied().unwrap_or_default();
+        std::thread::sleep(due.saturating_sub(started.elapsed()));
+        late.insert(step.incident, started.elapsed().saturating_sub(step.at));
         stage.act(step.act).with_context(|| format!("at {step}"))?;
     }
     feeder.join().expect("the feeder does not panic").context("feeding")?;

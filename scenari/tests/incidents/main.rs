@@ -21,6 +21,7 @@ mod power_cut;
 mod receiver_down;
 mod reload;
 mod secured;
+mod shown_restore;
 mod side_by_side;
 mod silence;
 mod stock_prometheus;
