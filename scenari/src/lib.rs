@@ -9,6 +9,7 @@
 pub mod alert;
 pub mod amtool;
 pub mod binaries;
+pub mod certificates;
 pub mod http;
 pub mod kafka;
 pub mod metric;
@@ -24,7 +25,9 @@ pub mod smtp;
 mod spawner;
 pub mod swift;
 mod terminal;
+pub mod tls;
 pub mod topic;
+pub mod tunnel;
 pub mod wait;
 pub mod webhook;
 pub mod world;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::{Broker, Kafka, jars, lock, node::Node};
+use crate::certificates::Authority;
 
 /// The one user there is.
 pub const USER: &str = "beacon";
@@ -60,15 +60,8 @@ impl SecuredKafka {
 
 /// Key and certificate for `localhost` in one file, as Kafka's PEM key stores are (KIP-651), and the authority in another.
 pub(super) fn write_identity(directory: &Path) -> Result<(PathBuf, PathBuf)> {
-    let mut authority = CertificateParams::new(Vec::new()).context("an authority's certificate")?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // With one name for both, OpenSSL takes the certificate for one that signed itself.
-    authority.distinguished_name.push(DnType::CommonName, "authority of a test");
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-    params.distinguished_name.push(DnType::CommonName, "localhost");
-    let certificate = params.signed_by(&key, &authority)?;
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
     let (store, trusted) = (directory.join("broker.pem"), directory.join("authority.pem"));
     fs::write(&store, format!("{}{}{}", key.serialize_pem(), certificate.pem(), authority.pem()))
         .with_context(|| format!("cannot write {}", store.display()))?;

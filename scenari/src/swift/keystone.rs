@@ -26,17 +26,27 @@ pub struct Keystone {
 impl Keystone {
     /// Starts it; Swift is reached through whoever listens on `swift`.
     pub fn start(swift: u16) -> Self {
+        Self::announcing(swift, format!("http://127.0.0.1:{swift}"))
+    }
+
+    /// The same for a Swift that has another address in the catalogue: one that begins with `public`.
+    pub fn announcing(swift: u16, public: String) -> Self {
         let port = free_port();
         let runtime = runtime::own("keystone");
         let listener = TcpListener::bind(("127.0.0.1", port))
             .unwrap_or_else(|error| panic!("port {port} of Keystone was taken meanwhile: {error}"));
         listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
-        let service = Router::new().route("/v3/auth/tokens", post(move |body| tokens(swift, body)));
+        let service = Router::new().route("/v3/auth/tokens", post(move |body| tokens(swift, public, body)));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
             axum::serve(listener, service).await
         });
         Self { port, _runtime: runtime }
+    }
+
+    /// The port of 127.0.0.1 on which it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What `OS_AUTH_URL` is to be.
@@ -68,7 +78,7 @@ impl Keystone {
     }
 }
 
-async fn tokens(swift: u16, Json(request): Json<Value>) -> Response {
+async fn tokens(swift: u16, public: String, Json(request): Json<Value>) -> Response {
     let auth = &request["auth"];
     let domain = json!({ "name": "Default" });
     let user = json!({ "name": "keeper", "domain": domain, "password": KEY });
@@ -86,6 +96,7 @@ async fn tokens(swift: u16, Json(request): Json<Value>) -> Response {
     let Ok((storage, token)) = log_in_later(&Swift::auth(swift)).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
+    let storage = storage.replace(&format!("http://127.0.0.1:{swift}"), &public);
     let mut headers = HeaderMap::new();
     headers.insert("x-subject-token", token.parse().expect("it came in a header"));
     let end = |region: &str, url: &str| json!({ "region": region, "interface": "public", "url": url });

@@ -1,9 +1,10 @@
 //! Object storage for checkpoints: one contract on a folder, a real S3 protocol server and a real OpenStack Swift; each of them
-//! behind a proxy that spoils connections; and jobs that lose their disks.
+//! behind a proxy that spoils connections, and behind TLS; and jobs that lose their disks.
 //!
 //! What is not here: Google Cloud Storage, for want of a server, and Azure. Their requests are OpenDAL's, as are those of S3.
 
 mod contract;
+mod encrypted;
 mod faults;
 // The chaos uses all of it.
 #[allow(dead_code)]

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::TryStreamExt;
 use opendal::layers::{RetryEvent, RetryInterceptor, RetryLayer, TimeoutLayer};
 use opendal::{Buffer, ErrorKind, HttpTransporter, OperationContext, Operator};
-use opendal_http_transport_reqwest::ReqwestTransport;
 
 use super::bridge::Bridge;
 use super::explain::{Attempt, explain, shortened};
+use super::trust::Distrust;
 use super::{Patience, web};
 use crate::checkpoint::{Object, ObjectError, ObjectErrorKind, ObjectStore, PutOutcome};
 
@@ -62,7 +62,7 @@ impl DalStore {
         operator: Operator,
         patience: &Patience,
     ) -> Result<Self, ObjectError> {
-        let transport = HttpTransporter::new(ReqwestTransport::new(web::client(&storage, patience)?));
+        let transport = HttpTransporter::new(web::Transport::new(web::client(&storage, patience)?));
         let retry = RetryLayer::new()
             .with_max_times(patience.tries.saturating_sub(1))
             .with_min_delay(patience.first_wait)
@@ -216,5 +216,9 @@ fn opendal_cause(error: &std::io::Error) -> Option<opendal::Error> {
     // It hands over the same words; its own type cannot be taken out by reference.
     let inner = error.get_ref()?.downcast_ref::<opendal::Error>()?;
     let copy = opendal::Error::new(inner.kind(), inner.message());
-    Some(copy.with_temporary(inner.is_temporary()).with_persistent(inner.is_persistent()))
+    let copy = copy.with_temporary(inner.is_temporary()).with_persistent(inner.is_persistent());
+    Some(match Distrust::among(inner) {
+        Some(distrust) => copy.set_source(distrust.clone()),
+        None => copy,
+    })
 }

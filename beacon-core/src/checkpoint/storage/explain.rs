@@ -5,6 +5,7 @@ use std::error::Error;
 use opendal::ErrorKind;
 
 use super::dal::Service;
+use super::trust::Distrust;
 use crate::checkpoint::{ObjectError, ObjectErrorKind};
 
 /// How much of a server's own words goes into a message.
@@ -40,6 +41,10 @@ pub(super) fn explain(
     name: &str,
     error: &opendal::Error,
 ) -> ObjectError {
+    let failed = attempt.failed();
+    if let Some(distrust) = Distrust::among(error) {
+        return ObjectError::new(ObjectErrorKind::Configuration, format!("{storage}/{name}: {failed}: {distrust}"));
+    }
     let kind = kind(attempt, error);
     let way_out = match kind {
         ObjectErrorKind::Denied => service.about_logins(),
@@ -48,7 +53,7 @@ pub(super) fn explain(
         ObjectErrorKind::Full => "; make room or raise the quota",
         _ => "",
     };
-    ObjectError::new(kind, format!("{storage}/{name}: {}: {}{way_out}", attempt.failed(), cause(error)))
+    ObjectError::new(kind, format!("{storage}/{name}: {failed}: {}{way_out}", cause(error)))
 }
 
 fn kind(attempt: Attempt, error: &opendal::Error) -> ObjectErrorKind {

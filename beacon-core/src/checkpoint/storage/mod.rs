@@ -28,6 +28,8 @@ mod services;
 #[cfg(feature = "object-storage")]
 mod swift;
 #[cfg(feature = "object-storage")]
+mod trust;
+#[cfg(feature = "object-storage")]
 mod url;
 #[cfg(feature = "object-storage")]
 mod web;

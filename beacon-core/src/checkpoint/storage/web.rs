@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use http::{Request, Response};
+use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport, Result as Transported};
+use opendal_http_transport_reqwest::ReqwestTransport;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::trust::Distrust;
 use super::{Patience, refused};
 use crate::checkpoint::ObjectError;
 
@@ -17,7 +21,7 @@ pub(super) fn client(storage: &str, patience: &Patience) -> Result<reqwest::Clie
     let failed = |error: &dyn std::fmt::Display| refused(format!("{storage}: no HTTP client: {error}"));
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(storage, %error, "cannot read a certificate authority of this machine; others are used");
+        tracing::warn!(storage, %error, "cannot read a certificate authority; it is not trusted");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -36,4 +40,25 @@ pub(super) fn client(storage: &str, patience: &Patience) -> Result<reqwest::Clie
         .user_agent(concat!("beacon/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| failed(&error))
+}
+
+/// The client as OpenDAL takes one. A certificate that is not trusted is no passing trouble: it is not asked for again.
+pub(super) struct Transport(ReqwestTransport);
+
+impl Transport {
+    pub(super) fn new(client: reqwest::Client) -> Self {
+        Self(ReqwestTransport::new(client))
+    }
+}
+
+impl HttpTransport for Transport {
+    async fn fetch(&self, request: Request<Buffer>) -> Transported<Response<HttpBody>> {
+        let server = request.uri().authority().cloned();
+        self.0.fetch(request).await.map_err(|error| {
+            match Distrust::find(server.as_ref().map(|it| it.as_str()), &error) {
+                Some(distrust) => Error::new(ErrorKind::ConfigInvalid, "no connection").set_source(distrust),
+                None => error,
+            }
+        })
+    }
 }

@@ -7,10 +7,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
-use url::Url;
+use url::{Position, Url};
 
 use super::super::Patience;
 use super::super::explain::{Attempt, shortened};
+use super::super::trust::Distrust;
 use super::login::{Login, Refused, Session};
 use crate::checkpoint::{ObjectError, ObjectErrorKind};
 
@@ -111,7 +112,7 @@ impl Requests {
                 return Err(self.error(about, ObjectErrorKind::Retriable, &cause(answer.status().as_str())));
             }
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(self.error(about, ObjectErrorKind::Retriable, &cause(&chain(error)))),
+            Ok(Err(error)) => return Err(self.unanswered(about, error, cause)),
             Err(_) => return Err(self.error(about, ObjectErrorKind::Retriable, &cause(&self.late()))),
         };
         let new = self.login.session(answer).await.map_err(|refused| match refused {
@@ -133,8 +134,21 @@ impl Requests {
     ) -> Result<T, ObjectError> {
         match timeout(self.patience.answer, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.error(about, ObjectErrorKind::Retriable, &chain(error))),
+            Ok(Err(error)) => Err(self.unanswered(about, error, str::to_owned)),
             Err(_) => Err(self.error(about, ObjectErrorKind::Retriable, &self.late())),
+        }
+    }
+
+    /// The error of a request without an answer; `cause` puts what happened into a sentence.
+    fn unanswered(&self, about: About<'_>, error: reqwest::Error, cause: impl Fn(&str) -> String) -> ObjectError {
+        let server = error.url().map(|url| url[Position::BeforeHost..Position::AfterPort].to_owned());
+        match Distrust::find(server.as_deref(), &error) {
+            Some(distrust) => {
+                let cause = cause(&distrust.to_string());
+                let message = format!("{}/{}: {}: {cause}", self.storage, about.name, about.attempt.failed());
+                ObjectError::new(ObjectErrorKind::Configuration, message)
+            }
+            None => self.error(about, ObjectErrorKind::Retriable, &cause(&chain(error))),
         }
     }
 
