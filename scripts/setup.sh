@@ -31,6 +31,11 @@ java_17() {
     version=$(java -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p')
     [ "${version:-0}" -ge 17 ]
 }
+node_18() {
+    local version
+    version=$(node --version | sed -n 's/^v\([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge 18 ]
+}
 aiosmtpd() { compgen -G '/usr/lib/python3/dist-packages/aiosmtpd/__init__.py'; }
 
 need clang command -v clang++
@@ -55,6 +60,8 @@ if [ "$1" != build ]; then
     need swift-container command -v swift-container-server
     need swift-object command -v swift-object-server
     need memcached command -v memcached
+    need nodejs command -v node
+    need npm command -v npm
 fi
 if [ "$1" = bench ]; then
     need 'openjdk-17-jdk-headless|default-jdk-headless' command -v javac
@@ -105,7 +112,9 @@ command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] ||
     fail "cargo is missing; install Rust from https://rustup.rs, then try again"
 if [ "$1" != build ]; then
     java_17 || fail "java is older than 17 although openjdk-17-jre-headless or a later one is installed; choose it by 'update-alternatives --config java'"
+    node_18 || fail "node is older than 18; install a later one, as https://nodejs.org says"
     scripts/kafka-jars.sh
+    scripts/azurite.sh
 fi
 if [ "$1" = bench ]; then
     scripts/kafka-streams.sh

@@ -45,6 +45,14 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
+/// Where scripts/setup.sh puts what is no Debian package, by the same rule as scripts/env.sh.
+pub(crate) fn cache() -> PathBuf {
+    let given = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given("BEACON_CACHE")
+        .or_else(|| given("XDG_CACHE_HOME").map(|cache| cache.join("beacon")))
+        .unwrap_or_else(|| given("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache/beacon"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod amtool;
+pub mod azurite;
 pub mod binaries;
 pub mod certificates;
 pub mod http;

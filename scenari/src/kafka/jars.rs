@@ -25,7 +25,7 @@ pub(super) struct Jars {
 pub(super) fn locate() -> Result<Jars, String> {
     let java = java()?;
     let version = version();
-    let directory = cache().join("kafka").join(version);
+    let directory = binaries::cache().join("kafka").join(version);
     if !directory.join(format!("kafka_2.13-{version}.jar")).is_file() {
         return Err(format!("Kafka {version}'s jars are not in {}", directory.display()));
     }
@@ -36,14 +36,6 @@ pub(super) fn locate() -> Result<Jars, String> {
 pub(super) fn version() -> &'static str {
     let (_, rest) = POM.split_once("<kafka.version>").expect("scenari/kafka/pom.xml names the version");
     rest.split_once("</kafka.version>").expect("the element is closed").0
-}
-
-/// The same rule as in scripts/env.sh.
-fn cache() -> PathBuf {
-    let given = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    given("BEACON_CACHE")
-        .or_else(|| given("XDG_CACHE_HOME").map(|cache| cache.join("beacon")))
-        .unwrap_or_else(|| given("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache/beacon"))
 }
 
 fn java() -> Result<PathBuf, String> {

@@ -8,12 +8,13 @@ use beacon_core::checkpoint::{ObjectErrorKind, ObjectStore, PutOutcome};
 
 use crate::stores::On;
 
-/// Makes a test of each claim for each storage: `folder::claim`, `s3::claim`, `swift::claim`.
+/// Makes a test of each claim for each storage: `folder::claim`, `s3::claim` and so on.
 macro_rules! on_every_store {
     ($($claim:ident),+ $(,)?) => {
         mod folder { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Folder) })+ }
         mod s3 { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::S3) })+ }
         mod swift { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Swift) })+ }
+        mod azure { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Azure) })+ }
     };
 }
 pub(crate) use on_every_store;

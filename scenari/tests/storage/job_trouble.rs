@@ -11,6 +11,7 @@ use beacon_core::checkpoint::{CheckpointConfig, ObjectStore};
 use beacon_core::log::embedded::EmbeddedLog;
 use beacon_core::log::{Event, Isolation, Log, Offset, TopicPartition};
 use beacon_core::runtime::{App, AppConfig, AppStatus, StateLocation, StatsSnapshot};
+use scenari::azurite::Azurite;
 use scenari::proxy::{Proxy, Weather};
 use scenari::s3::S3;
 use scenari::swift::Swift;
@@ -63,6 +64,7 @@ fn told(parts: &[&str]) -> Vec<String> {
 
 /// A server behind a proxy, and a container of it that is not made yet.
 struct Place {
+    on: On,
     proxy: Proxy,
     container: String,
     s3: Option<S3>,
@@ -71,39 +73,48 @@ struct Place {
 impl Place {
     fn start(on: On) -> Self {
         let container = unique("trouble");
-        match on {
-            On::S3 => {
-                let s3 = S3::start();
-                Self { proxy: Proxy::start(s3.port()), container, s3: Some(s3) }
-            }
-            On::Swift => Self { proxy: Proxy::start(Swift::shared().port()), container, s3: None },
-            On::Folder => panic!("a folder has no login"),
-        }
+        let s3 = (on == On::S3).then(S3::start);
+        let port = match on {
+            On::S3 => s3.as_ref().expect("just started").port(),
+            On::Swift => Swift::shared().port(),
+            On::Azure => Azurite::shared().port(),
+            On::Folder => panic!("{on:?} is no server of these tests"),
+        };
+        Self { on, proxy: Proxy::start(port), container, s3 }
     }
 
     fn make_container(&self) {
         match &self.s3 {
             Some(s3) => std::fs::create_dir(s3.folder().with_file_name(&self.container)).expect("a bucket"),
+            None if self.on == On::Azure => Azurite::shared().make_container(&self.container),
             None => Swift::shared().make_container(&self.container),
         }
     }
 
     /// What a message says of the login.
     fn login(&self) -> &'static str {
-        if self.s3.is_some() { "AWS_SECRET_ACCESS_KEY" } else { "ST_" }
+        match self.on {
+            On::S3 => "AWS_SECRET_ACCESS_KEY",
+            On::Azure => "AZURE_STORAGE_ACCOUNT_KEY",
+            _ => "ST_",
+        }
     }
 
     fn open(&self, login: Login) -> Arc<dyn ObjectStore> {
         let port = self.proxy.port();
-        let (url, mut variables) = match &self.s3 {
-            Some(_) => (
-                format!("s3://{}/some/where?endpoint=http://127.0.0.1:{port}", self.container),
-                S3::variables().map(|(name, value)| (name, value.to_owned())).to_vec(),
+        let container = &self.container;
+        let owned =
+            |variables: [(&'static str, &str); 2]| variables.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let (url, mut variables) = match self.on {
+            On::S3 => (format!("s3://{container}/some/where?endpoint=http://127.0.0.1:{port}"), owned(S3::variables())),
+            On::Azure => (
+                format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(port)),
+                owned(Azurite::variables()),
             ),
-            None => (format!("swift://{}/some/where", self.container), Swift::variables(port).to_vec()),
+            _ => (format!("swift://{container}/some/where"), Swift::variables(port).to_vec()),
         };
         if login == Login::Wrong {
-            variables.last_mut().expect("the secret is the last").1 = "wrong-hush".to_owned();
+            variables.last_mut().expect("the secret is the last").1 = WRONG.to_owned();
         }
         // The engine tries again: little patience inside of a call.
         let mut patience = patience();
@@ -112,6 +123,9 @@ impl Place {
         open_with(&url, &options(&variables, patience)).expect("opened")
     }
 }
+
+/// A secret as a person may have mistyped it; for Azure it must be in base64.
+const WRONG: &str = "wrong+hush++";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Login {

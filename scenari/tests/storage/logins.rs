@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use beacon_core::checkpoint::storage::open_with;
 use beacon_core::checkpoint::{ObjectErrorKind, ObjectStore};
+use scenari::azurite::Azurite;
 use scenari::s3::{BUCKET, KEY, S3};
 use scenari::swift::{Keystone, Swift};
 
@@ -92,6 +93,29 @@ fn swift_says_that_the_container_is_missing() {
         assert_eq!(error.kind(), ObjectErrorKind::Configuration, "{error}");
         assert!(error.to_string().contains("no-such-container") && error.to_string().contains("make it"), "{error}");
     }
+}
+
+#[test]
+fn azure_says_that_the_key_is_wrong() {
+    let azurite = Azurite::shared();
+    azurite.make_container("wrong-key");
+    let url = format!("azblob://wrong-key?endpoint={}", Azurite::endpoint(azurite.port()));
+    let mut variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
+    variables[1].1 = "wrong+hush++".to_owned();
+    let says = ["azblob://wrong-key/a/", "AZURE_STORAGE_ACCOUNT_KEY"];
+    refused(&*opened(&url, &variables), ObjectErrorKind::Denied, &says);
+    variables[1].1 = "wrong hush, and no base64".to_owned();
+    let error = open_with(&url, &options(&variables, patience())).expect_err("refused");
+    assert_eq!(error.kind(), ObjectErrorKind::Configuration, "{error}");
+    assert!(error.to_string().contains("base64") && !error.to_string().contains("hush"), "{error}");
+}
+
+#[test]
+fn azure_says_that_the_container_is_missing() {
+    let endpoint = Azurite::endpoint(Azurite::shared().port());
+    let variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
+    let store = opened(&format!("azblob://no-such-container/prefix?endpoint={endpoint}"), &variables);
+    refused(&*store, ObjectErrorKind::Configuration, &["azblob://no-such-container/prefix/a/", "make it"]);
 }
 
 #[test]

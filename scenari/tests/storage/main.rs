@@ -1,7 +1,7 @@
-//! Object storage for checkpoints: one contract on a folder, a real S3 protocol server and a real OpenStack Swift; each of them
-//! behind a proxy that spoils connections, and behind TLS; and jobs that lose their disks.
+//! Object storage for checkpoints: one contract on a folder, a real S3 protocol server, a real OpenStack Swift and Microsoft's
+//! emulator of Azure; each of the servers behind a proxy that spoils connections, some behind TLS; and jobs that lose their disks.
 //!
-//! What is not here: Google Cloud Storage, for want of a server, and Azure. Their requests are OpenDAL's, as are those of S3.
+//! What is not here: Google Cloud Storage, for want of a server. Its requests are OpenDAL's, as are those of S3 and Azure.
 
 mod contract;
 mod encrypted;

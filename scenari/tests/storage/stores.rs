@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use beacon_core::checkpoint::ObjectStore;
 use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
+use scenari::azurite::Azurite;
 use scenari::proxy::Proxy;
 use scenari::s3::{BUCKET, S3};
 use scenari::swift::Swift;
@@ -26,6 +27,7 @@ pub enum On {
     Folder,
     S3,
     Swift,
+    Azure,
 }
 
 /// Short enough for a test, long enough for a slow machine.
@@ -80,6 +82,16 @@ impl On {
                 let store = open_with(&url, &options(&Swift::variables(proxy.port()), patience)).expect("opened");
                 Stage { store, proxy: Some(proxy), _s3: None, _directory: None }
             }
+            Self::Azure => {
+                let azurite = Azurite::shared();
+                let container = unique("container");
+                azurite.make_container(&container);
+                let proxy = Proxy::start(azurite.port());
+                let url = format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(proxy.port()));
+                let variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
+                let store = open_with(&url, &options(&variables, patience)).expect("opened");
+                Stage { store, proxy: Some(proxy), _s3: None, _directory: None }
+            }
         }
     }
 }
@@ -90,11 +102,12 @@ impl Stage {
     }
 }
 
-/// Makes two tests of each claim about a server, `s3::claim` and `swift::claim`.
+/// Makes a test of each claim for each server: `s3::claim` and so on.
 macro_rules! on_servers {
     ($($claim:ident),+ $(,)?) => {
         mod s3 { $(#[test] fn $claim() { super::$claim(crate::stores::On::S3) })+ }
         mod swift { $(#[test] fn $claim() { super::$claim(crate::stores::On::Swift) })+ }
+        mod azure { $(#[test] fn $claim() { super::$claim(crate::stores::On::Azure) })+ }
     };
 }
 pub(crate) use on_servers;
