@@ -11,6 +11,7 @@ pub mod amtool;
 pub mod azurite;
 pub mod binaries;
 pub mod certificates;
+pub mod google;
 pub mod http;
 pub mod kafka;
 pub mod metric;

@@ -1,6 +1,6 @@
 //! Keystone's token call in front of a real Swift.
 //!
-//! The one stand-in of the harness: Keystone itself wants a database and a web server. It takes one user and one application
+//! A stand-in: Keystone itself wants a database and a web server. It takes one user and one application
 //! credential, answers as the Identity API v3 says, and gives the tokens of Swift's own TempAuth, which Swift then takes.
 
 use std::net::TcpListener;

@@ -15,6 +15,7 @@ macro_rules! on_every_store {
         mod s3 { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::S3) })+ }
         mod swift { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Swift) })+ }
         mod azure { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Azure) })+ }
+        mod google { $(#[test] fn $claim() { crate::contract::$claim(crate::stores::On::Google) })+ }
     };
 }
 pub(crate) use on_every_store;

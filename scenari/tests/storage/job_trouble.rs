@@ -78,7 +78,7 @@ impl Place {
             On::S3 => s3.as_ref().expect("just started").port(),
             On::Swift => Swift::shared().port(),
             On::Azure => Azurite::shared().port(),
-            On::Folder => panic!("{on:?} is no server of these tests"),
+            On::Folder | On::Google => panic!("{on:?} is no server of these tests"),
         };
         Self { on, proxy: Proxy::start(port), container, s3 }
     }

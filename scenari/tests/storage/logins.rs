@@ -5,6 +5,7 @@ use std::sync::Arc;
 use beacon_core::checkpoint::storage::open_with;
 use beacon_core::checkpoint::{ObjectErrorKind, ObjectStore};
 use scenari::azurite::Azurite;
+use scenari::google::{self, Google};
 use scenari::s3::{BUCKET, KEY, S3};
 use scenari::swift::{Keystone, Swift};
 
@@ -116,6 +117,36 @@ fn azure_says_that_the_container_is_missing() {
     let variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
     let store = opened(&format!("azblob://no-such-container/prefix?endpoint={endpoint}"), &variables);
     refused(&*store, ObjectErrorKind::Configuration, &["azblob://no-such-container/prefix/a/", "make it"]);
+}
+
+#[test]
+fn google_says_that_the_login_is_wrong() {
+    let google = Google::start();
+    let url = format!("gs://{}?endpoint=http://127.0.0.1:{}", google::BUCKET, google.port());
+    let store = opened(&url, &google.variables("wrong-hush"));
+    refused(&*store, ObjectErrorKind::Denied, &["gs://checkpoints/a/", "GOOGLE_APPLICATION_CREDENTIALS"]);
+}
+
+#[test]
+fn google_says_that_the_bucket_is_missing() {
+    let google = Google::start();
+    let url = format!("gs://no-such-bucket/prefix?endpoint=http://127.0.0.1:{}", google.port());
+    let store = opened(&url, &google.variables(google::SUBJECT));
+    refused(&*store, ObjectErrorKind::Configuration, &["gs://no-such-bucket/prefix/a/", "make it"]);
+}
+
+#[test]
+fn google_is_told_to_create_only_what_is_not_there() {
+    let google = Google::start();
+    let url = format!("gs://{}/some?endpoint=http://127.0.0.1:{}", google::BUCKET, google.port());
+    let store = opened(&url, &google.variables(google::SUBJECT));
+    upload(&*store, "a/one", b"x");
+    upload(&*store, "a/large", &noise(9 << 20, 1));
+    store.put_if_absent("a/one", b"y").expect("put");
+    store.put_if_absent("a/two", b"y").expect("put");
+    let (any, none) = (None, Some(0));
+    let wanted = [("some/a/one", any), ("some/a/large", any), ("some/a/one", none), ("some/a/two", none)];
+    assert_eq!(google.uploads(), wanted.map(|(name, generation)| (name.to_owned(), generation)));
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Object storage for checkpoints: one contract on a folder, a real S3 protocol server, a real OpenStack Swift and Microsoft's
-//! emulator of Azure; each of the servers behind a proxy that spoils connections, some behind TLS; and jobs that lose their disks.
+//! Object storage for checkpoints: one contract on a folder, a real S3 protocol server, a real OpenStack Swift, Microsoft's emulator
+//! of Azure and a stand-in for Google Cloud Storage; the real ones and the emulator behind a proxy that spoils connections, some
+//! behind TLS; and jobs that lose their disks.
 //!
-//! What is not here: Google Cloud Storage, for want of a server. Its requests are OpenDAL's, as are those of S3 and Azure.
+//! What is not here: Google itself, and an emulator of it, for want of one that knows preconditions.
 
 mod contract;
 mod encrypted;

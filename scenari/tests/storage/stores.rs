@@ -7,6 +7,7 @@ use std::time::Duration;
 use beacon_core::checkpoint::ObjectStore;
 use beacon_core::checkpoint::storage::{Patience, StorageOptions, Variables, open_with};
 use scenari::azurite::Azurite;
+use scenari::google::{self, Google};
 use scenari::proxy::Proxy;
 use scenari::s3::{BUCKET, S3};
 use scenari::swift::Swift;
@@ -18,6 +19,7 @@ pub struct Stage {
     /// In front of the server, when there is one.
     pub proxy: Option<Proxy>,
     _s3: Option<S3>,
+    _google: Option<Google>,
     _directory: Option<TempDir>,
 }
 
@@ -28,6 +30,7 @@ pub enum On {
     S3,
     Swift,
     Azure,
+    Google,
 }
 
 /// Short enough for a test, long enough for a slow machine.
@@ -63,7 +66,7 @@ impl On {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("file://{}/objects", directory.path().display());
                 let store = open_with(&url, &options(&[], patience)).expect("opened");
-                Stage { store, proxy: None, _s3: None, _directory: Some(directory) }
+                Stage { store, proxy: None, _s3: None, _google: None, _directory: Some(directory) }
             }
             Self::S3 => {
                 let s3 = S3::start();
@@ -71,7 +74,7 @@ impl On {
                 let url = format!("s3://{BUCKET}/some/where?endpoint=http://127.0.0.1:{}", proxy.port());
                 let variables = S3::variables().map(|(name, value)| (name, value.to_owned()));
                 let store = open_with(&url, &options(&variables, patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: Some(s3), _directory: None }
+                Stage { store, proxy: Some(proxy), _s3: Some(s3), _google: None, _directory: None }
             }
             Self::Swift => {
                 let swift = Swift::shared();
@@ -80,8 +83,9 @@ impl On {
                 let proxy = Proxy::start(swift.port());
                 let url = format!("swift://{container}/some/where");
                 let store = open_with(&url, &options(&Swift::variables(proxy.port()), patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: None, _directory: None }
+                Stage { store, proxy: Some(proxy), _s3: None, _google: None, _directory: None }
             }
+            Self::Google => Self::start_google(patience),
             Self::Azure => {
                 let azurite = Azurite::shared();
                 let container = unique("container");
@@ -90,9 +94,19 @@ impl On {
                 let url = format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(proxy.port()));
                 let variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
                 let store = open_with(&url, &options(&variables, patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: None, _directory: None }
+                Stage { store, proxy: Some(proxy), _s3: None, _google: None, _directory: None }
             }
         }
+    }
+}
+
+impl On {
+    fn start_google(patience: Patience) -> Stage {
+        let google = Google::start();
+        let proxy = Proxy::start(google.port());
+        let url = format!("gs://{}/some/where?endpoint=http://127.0.0.1:{}", google::BUCKET, proxy.port());
+        let store = open_with(&url, &options(&google.variables(google::SUBJECT), patience)).expect("opened");
+        Stage { store, proxy: Some(proxy), _s3: None, _google: Some(google), _directory: None }
     }
 }
 
