@@ -109,7 +109,7 @@ fn act_out(
     let started = Instant::now();
     let mut late = BTreeMap::new();
     for step in steps {
-        let due = step.at + late.get(&step.incident).copied().unwrap_or_default();
+        let due: Duration = step.at + late.get(&step.incident).copied().unwrap_or_default();
         std::thread::sleep(due.saturating_sub(started.elapsed()));
         late.insert(step.incident, started.elapsed().saturating_sub(step.at));
         stage.act(step.act).with_context(|| format!("at {step}"))?;
