@@ -236,7 +236,7 @@ fn an_abort_takes_back_thousands_of_records_on_their_way() {
 
 const YEAR_2100: i64 = 4_102_444_800_000;
 /// Of a broker that takes 1 MiB and no more, a record that librdkafka takes.
-const TOO_LARGE: [u8; 2 << 20] = [b'x'; 2 << 20];
+static TOO_LARGE: [u8; 2 << 20] = [b'x'; 2 << 20];
 
 fn too_large(topic: &str) -> SendRecord<'_> {
     SendRecord { value: Some(&TOO_LARGE), ..send(topic, "large") }
