@@ -48,6 +48,6 @@ fn an_application_whose_record_is_refused_each_time_ends_and_says_what_to_do() {
     feed(2 << 20);
     let error = app.wait().expect_err("it cannot be written");
     let text = chain(&error);
-    assert!(text.contains(wide.name()) && text.contains("max.message.bytes"), "{text}");
+    assert!(text.contains(&**wide.name()) && text.contains("max.message.bytes"), "{text}");
     assert!(!committed(sizes.name()), "nothing is passed over");
 }
