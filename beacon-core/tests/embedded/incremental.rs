@@ -14,7 +14,7 @@ use beacon_core::state::{Registry, StoreFile, Value};
 use beacon_core::tools::checkpoints::{TaskCheckpoints, list};
 use beacon_core::topology::{Topic, Topology, TopologyBuilder};
 
-use super::rig::Rig;
+use super::rig::{Rig, wait_running};
 use crate::support::kept::checkpoints;
 use crate::support::large::{KEPT, kept_of};
 use crate::support::watched::Watched;
@@ -116,6 +116,7 @@ fn a_second_checkpoint_of_a_running_job_sends_only_what_is_new() {
     grows.rig.log.create_topics(&grows.config().topics).expect("made");
     grows.append(0..KEYS);
     let app = grows.rig.start(topology(), grows.config());
+    wait_running(&app, 1);
     let first = newest(&grows.wait_checkpointed(KEYS));
     let sent = grows.storage.uploaded();
     assert!(first.keys().all(|object| sent.contains(object)), "{sent:?}");
