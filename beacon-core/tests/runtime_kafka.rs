@@ -20,8 +20,8 @@ macro_rules! under_both_protocols {
 mod checkpoints;
 #[path = "kafka/damage.rs"]
 mod damage;
-#[path = "kafka/forgotten.rs"]
-mod forgotten;
+#[path = "kafka/forgotten_offsets.rs"]
+mod forgotten_offsets;
 #[path = "kafka/gone.rs"]
 mod gone;
 #[path = "kafka/handover.rs"]

@@ -6,7 +6,7 @@
 //! task's inputs, so that state without any such offset tells.
 //!
 //! Invariant: no record is read twice into state that is there
-//! (`tests/kafka/forgotten.rs: an_application_whose_offsets_were_forgotten_ends_instead_of_counting_twice`).
+//! (`tests/kafka/forgotten_offsets.rs: an_application_whose_offsets_were_forgotten_ends_instead_of_counting_twice`).
 
 use super::thread::StreamThread;
 use crate::log::{LogError, LogErrorKind};
