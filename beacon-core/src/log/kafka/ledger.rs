@@ -16,8 +16,7 @@ use super::raw::{Delivery, DeliverySink, lock};
 /// Shared between a transaction and the callbacks of its client.
 #[derive(Default)]
 pub(super) struct Ledger {
-    /// The first failure, since later ones of the same transaction follow from it; but not that of a record which is only in a
-    /// batch with a bad one.
+    /// The failure that decides; see [`weight`].
     failure: Mutex<Option<(Code, String)>>,
 }
 
@@ -47,12 +46,38 @@ impl DeliverySink for Ledger {
             None => delivery.topic.ends.note(delivery.partition, delivery.offset + 1),
             Some(code) => {
                 let mut failure = lock(&self.failure);
-                if failure.as_ref().is_none_or(|(known, _)| *known == Code::InvalidDifferentRecord) {
+                if failure.as_ref().is_none_or(|(known, _)| weight(*known) < weight(code)) {
                     let at = format!("{}/{}: {}", delivery.topic.name, delivery.partition, describe(code));
                     let text = delivery.reason.as_ref().map_or_else(|| at.clone(), |reason| format!("{at} ({reason})"));
                     *failure = Some((code, text));
                 }
             }
         }
+    }
+}
+
+/// Of several failures the one of most weight decides, and the first one of these: a fence, a record that was refused, one that is in
+/// a batch with such a record, and what follows from any of them for the records behind.
+fn weight(code: Code) -> u8 {
+    match (kind_of(code), code) {
+        // The numbers of the records behind one that was refused do not follow on.
+        (_, Code::OutOfOrderSequenceNumber) => 0,
+        (LogErrorKind::Fenced, _) => 3,
+        (_, Code::InvalidDifferentRecord) => 1,
+        _ if refusal_of_record(code).is_some() => 2,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_failure_weighs_less_than_it() {
+        let order = [Code::PurgeQueue, Code::InvalidDifferentRecord, Code::InvalidRecord, Code::ProducerFenced];
+        assert!(order.is_sorted_by(|a, b| weight(*a) < weight(*b)));
+        assert_eq!(weight(Code::MessageSizeTooLarge), weight(Code::InvalidTimestamp));
+        assert!(weight(Code::OutOfOrderSequenceNumber) < weight(Code::MessageSizeTooLarge));
     }
 }

@@ -33,6 +33,8 @@ const SERVE_EVERY: u64 = 1024;
 /// How often a full queue is looked at for room.
 const ROOM_EVERY: Duration = Duration::from_millis(1);
 
+/// How long the report of why a transaction has failed is waited for.
+const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -294,11 +296,19 @@ impl Transactor {
         self.failure().map_or(Ok(()), Err)
     }
 
-    /// The same as [`Self::failure`] when the report of it may still be on its way.
+    /// The same as [`Self::failure`] when the report of it may still be on its way: librdkafka fails a transaction a moment before it
+    /// tells of the record, and of those behind it.
     fn reported_failure(&mut self) -> Option<CommitError> {
-        self.client.flush(LOOK_EVERY);
-        self.client.serve();
-        self.failure()
+        let deadline = Instant::now() + REPORT_PATIENCE;
+        loop {
+            let all = self.client.flush(LOOK_EVERY);
+            self.client.serve();
+            match self.failure() {
+                Some(failure @ (CommitError::Fatal(_) | CommitError::Fenced(_))) => return Some(failure),
+                other if all || Instant::now() >= deadline => return other,
+                _ => {}
+            }
+        }
     }
 
     /// What it means for the transaction that one of its records was not written.
