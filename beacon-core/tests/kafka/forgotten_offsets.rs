@@ -41,7 +41,17 @@ fn an_application_whose_offsets_were_forgotten_ends_instead_of_counting_twice() 
     app.stop().expect("stopped in good order");
     let state = || state_by_changelog(log.as_ref(), &job.application(), PARTITIONS);
     let before = state();
+    let topology = job.topology(&Default::default());
+    let internal = topology.internal_topics().iter().map(|topic| topic.name.to_string());
+    let inputs: Vec<_> = internal.chain([job.input()]).collect();
+    let known = || {
+        let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+        log.committed(&job.application(), &inputs).expect("asked")
+    };
+    // Answered when the last commit is decided: its markers would bring back what it committed, were the group deleted before.
+    assert!(!known().is_empty());
     forget_offsets(&job.application());
+    assert_eq!(known(), []);
 
     // With the state on the disk, and with the state from the changelog.
     for directory in ["disk", "empty"] {
