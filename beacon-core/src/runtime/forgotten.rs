@@ -5,7 +5,7 @@
 //! inputs once more, onto the state that has it already. Every commit that changes state commits an offset of one of the same
 //! task's inputs, so that state without any such offset tells.
 //!
-//! Invariant: no record is read twice into state that is there
+//! Invariant: a task of which its group knows no offset reads nothing into state that it has
 //! (`tests/kafka/forgotten_offsets.rs: an_application_whose_offsets_were_forgotten_ends_instead_of_counting_twice`).
 
 use super::thread::StreamThread;
