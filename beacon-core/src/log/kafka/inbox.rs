@@ -20,7 +20,8 @@ use super::raw::{Client, Message};
 enum Item {
     Records(Vec<Message>),
     End(TopicPartition, Offset),
-    Failed(LogError),
+    /// With the partition that cannot be read, if it is one's.
+    Failed(Option<TopicPartition>, LogError),
 }
 
 /// What was fetched and not yet handed out.
@@ -54,7 +55,7 @@ impl Inbox {
                 Ok(Event::Records(Box::new(KafkaBatch::new(messages, names, client))))
             }
             Item::End(partition, offset) => Ok(Event::EndOfPartition(partition, offset)),
-            Item::Failed(error) => Err(error),
+            Item::Failed(_, error) => Err(error),
         })
     }
 
@@ -74,7 +75,7 @@ impl Inbox {
                 !messages.is_empty()
             }
             Item::End(ended, _) => ended != partition,
-            Item::Failed(_) => true,
+            Item::Failed(..) => true,
         });
         if let Some(first) = first {
             self.set_position(partition, first);
@@ -97,9 +98,10 @@ impl Inbox {
         self.positions.insert(partition.clone(), offset);
     }
 
-    /// Forgets a partition that is not read any more.
+    /// Forgets a partition that is not read any more, and that it could not be: whoever has it now may have trimmed it.
     pub fn forget(&mut self, partition: &TopicPartition) {
         self.positions.remove(partition);
+        self.ready.retain(|item| !matches!(item, Item::Failed(Some(at), _) if at == partition));
     }
 
     /// Forgets everything fetched and every position.
@@ -166,21 +168,23 @@ impl Inbox {
             Code::Fatal => {
                 let (code, text) = self.client.fatal_error().unwrap_or_else(|| (Code::Fatal, message.error_text()));
                 self.fatal = Some(code);
-                self.ready.push_back(Item::Failed(LogError::new(kind_of(code), format!("Kafka consumer: {text}"))));
+                let error = LogError::new(kind_of(code), format!("Kafka consumer: {text}"));
+                self.ready.push_back(Item::Failed(None, error));
             }
             Code::AutoOffsetReset | Code::OffsetOutOfRange => {
                 let partition = self.partition_of(message);
                 let position = self.position(&partition);
                 let at =
                     position.map_or_else(|| "the offset asked for".to_owned(), |offset| format!("offset {offset}"));
-                self.ready.push_back(Item::Failed(LogError::new(
+                let error = LogError::new(
                     LogErrorKind::Trimmed,
                     format!(
                         "{partition}: {at} is not in the log any more (or not yet): take the state from a checkpoint, \
                          or seek to the start of the log ({})",
                         message.error_text()
                     ),
-                )));
+                );
+                self.ready.push_back(Item::Failed(Some(partition), error));
             }
             code => match kind_of(code) {
                 // librdkafka goes on by itself when the broker is back.
@@ -189,7 +193,7 @@ impl Inbox {
                 }
                 _ => {
                     let context = format!("Kafka consumer: {}", message.error_text());
-                    self.ready.push_back(Item::Failed(log_error(code, context)));
+                    self.ready.push_back(Item::Failed(None, log_error(code, context)));
                 }
             },
         }

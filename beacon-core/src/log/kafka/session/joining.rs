@@ -8,9 +8,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use super::super::admin::Cluster;
 use super::super::config::{GroupProtocol, start};
 use super::super::error::log_error;
+use super::super::ledger::Ledger;
 use super::super::protocol::{Protocol, Reason, decide_at_first, decide_by_refusal};
 use super::super::raw::{Client, ClientKind, NoDeliveries};
-use super::super::ledger::Ledger;
 use super::super::transaction::Transactor;
 use crate::log::{LogError, SessionConfig};
 
