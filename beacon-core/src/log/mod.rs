@@ -22,6 +22,7 @@
 //!   (`tests/log_contract/fencing.rs: a_newer_session_with_the_same_transactional_id_fences_the_older_one`,
 //!   `tests/log_contract/fencing.rs: a_zombie_whose_partition_moved_cannot_commit_it`).
 
+mod answer;
 mod batch;
 mod config;
 mod error;

@@ -149,8 +149,8 @@ impl StreamThread {
         }
         let is_new = !self.slots.contains_key(&id);
         if is_new {
-            match self.open(id, fetched)? {
-                Opened::Slot(slot) => drop(self.slots.insert(id, Slot { from_the_start, ..*slot })),
+            match self.open(id, fetched, from_the_start)? {
+                Opened::Slot(slot) => drop(self.slots.insert(id, *slot)),
                 Opened::Fetching(fetch) => return Ok(Taken::Fetching(fetch)),
             }
             // Begins anew, with the ends of now.
@@ -175,7 +175,7 @@ impl StreamThread {
     }
 
     /// Opens a task over what its store holds, unless it is kept open, or over what was fetched, and plans its restore.
-    fn open(&mut self, id: TaskId, fetched: Option<Fetched>) -> Result<Opened, TaskError> {
+    fn open(&mut self, id: TaskId, fetched: Option<Fetched>, from_the_start: bool) -> Result<Opened, TaskError> {
         let from_checkpoint = matches!(fetched, Some(Fetched::Store { .. }));
         let settings = TaskSettings { id, partitions: self.config.partitions };
         let kept = self.standbys.take(id);
@@ -258,8 +258,7 @@ impl StreamThread {
             }
         }
         let last_flush = self.environment.now();
-        let slot =
-            Slot { task, restore, backlog: Backlog::default(), awaits_upstream, from_the_start: false, last_flush };
+        let slot = Slot { task, restore, backlog: Backlog::default(), awaits_upstream, from_the_start, last_flush };
         Ok(Opened::Slot(Box::new(slot)))
     }
 

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use beacon_core::log::{
-    CleanupPolicy, CommitError, Event, Isolation, Log, LogErrorKind, SendRecord, TopicPartition, TopicSpec,
-};
+use beacon_core::log::{CleanupPolicy, CommitError, Event, Isolation, Log, LogErrorKind, SendRecord, TopicPartition};
 
 use super::support::*;
 
@@ -273,13 +271,9 @@ fn a_send_in_a_transaction_that_has_failed_says_why() {
 #[test]
 fn a_record_that_its_topic_refuses_is_not_tried_again() {
     let log = log_with("message.max.bytes", "8000000");
-    let make = |what: &str, cleanup| {
-        let name = unique(what);
-        log.create_topics(&[TopicSpec { name: name.clone(), partitions: 1, cleanup }]).expect("made");
-        name
-    };
-    let compacted = make("compacted", CleanupPolicy::Compact);
-    let kept_a_day = make("day", CleanupPolicy::Delete { retention: Some(Duration::from_secs(86_400)) });
+    let a_day = CleanupPolicy::Delete { retention: Some(Duration::from_secs(86_400)) };
+    let compacted = make_topic_kept(&*log, "compacted", 1, CleanupPolicy::Compact);
+    let kept_a_day = make_topic_kept(&*log, "day", 1, a_day);
     let input = make_topic(&*log, "input", 1);
     let output = make_topic(&*log, "output", 1);
 

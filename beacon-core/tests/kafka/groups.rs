@@ -1,6 +1,7 @@
 //! Membership: rebalances, takeovers, undecided offsets.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beacon_core::log::kafka::{GroupProtocol, KafkaLog};
@@ -202,6 +203,14 @@ fn a_member_leaves_in_the_middle_of_a_rebalance_classic() {
     a_member_leaves_in_the_middle_of_a_rebalance(GroupProtocol::Classic);
 }
 
+/// Who does not poll is lost after as short a time as brokers allow.
+fn log_of_the_impatient(protocol: GroupProtocol) -> Arc<KafkaLog> {
+    let mut config = config();
+    config.group_protocol = protocol;
+    config.extra.insert("max.poll.interval.ms".into(), "6000".into());
+    KafkaLog::connect(config).expect("connected")
+}
+
 fn wait_until_empty(log: &dyn Log, group: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !log.members(group).expect("asked").is_empty() {
@@ -213,11 +222,7 @@ fn wait_until_empty(log: &dyn Log, group: &str) {
 /// One that has lost everything, and has heard of it or not, with records at hand or not.
 fn a_member_that_was_lost_leaves(protocol: GroupProtocol) {
     let after = |polls: usize| {
-        let mut config = config();
-        config.group_protocol = protocol;
-        // As short as brokers allow: who does not poll is lost after this.
-        config.extra.insert("max.poll.interval.ms".into(), "6000".into());
-        let log = KafkaLog::connect(config).expect("connected");
+        let log = log_of_the_impatient(protocol);
         let topic = make_topic(&*log, "lost", 2);
         let values: Vec<_> = (0..500).map(|_| "x").collect();
         (0..2).for_each(|partition| fill(&*log, &topic, partition, &values));
@@ -247,11 +252,7 @@ fn a_member_that_was_lost_leaves_classic() {
 
 /// A thread that stood still, in an operator or in a long outage, has lost its tasks and nothing else.
 fn a_member_that_did_not_poll_in_time_hears_of_it_and_goes_on(protocol: GroupProtocol) {
-    let mut config = config();
-    config.group_protocol = protocol;
-    // As short as brokers allow: who does not poll is lost after this.
-    config.extra.insert("max.poll.interval.ms".into(), "6000".into());
-    let log = KafkaLog::connect(config).expect("connected");
+    let log = log_of_the_impatient(protocol);
     let topic = make_topic(&*log, "still", 1);
     fill(&*log, &topic, 0, &["x", "y"]);
     let group = unique("group");

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use beacon_core::codec::Codec;
 use beacon_core::log::kafka::{KafkaConfig, KafkaLog};
-use beacon_core::log::{CleanupPolicy, Isolation, Log, Record, TopicPartition, TopicSpec};
+use beacon_core::log::{Isolation, Log, Record, TopicPartition};
 use beacon_core::runtime::{App, AppConfig, Membership};
 use beacon_core::topology::{Topic, TopologyBuilder};
 
-use super::support::{chain, wait_until};
+use super::support::{chain, topic, wait_until};
 use super::{config, servers, unique};
 
 #[test]
@@ -19,12 +19,7 @@ fn an_application_whose_record_is_refused_each_time_ends_and_says_what_to_do() {
     let log = KafkaLog::connect(connection).expect("the broker of KAFKA_BOOTSTRAP_SERVERS answers");
     let (name, directory) = (unique("refused"), tempfile::tempdir().expect("a temporary directory"));
     let (sizes, wide) = (Topic::<u64>::new(format!("{name}-sizes")), Topic::<String>::new(format!("{name}-wide")));
-    let spec = |topic: &str| TopicSpec {
-        name: topic.to_owned(),
-        partitions: 1,
-        cleanup: CleanupPolicy::Delete { retention: None },
-    };
-    log.create_topics(&[spec(sizes.name()), spec(wide.name())]).expect("topics are made");
+    log.create_topics(&[topic(&**sizes.name(), 1), topic(&**wide.name(), 1)]).expect("topics are made");
     let app = TopologyBuilder::new(&*name);
     app.source("sizes", &sizes).map("widen", |size| "x".repeat(size as usize)).sink("wide", &wide, |_| Vec::new());
     let topology = app.build().expect("a topology");

@@ -50,13 +50,12 @@ pub fn unique(what: &str) -> String {
 }
 
 pub fn make_topic(log: &dyn Log, what: &str, partitions: u32) -> String {
+    make_topic_kept(log, what, partitions, CleanupPolicy::Delete { retention: None })
+}
+
+pub fn make_topic_kept(log: &dyn Log, what: &str, partitions: u32, cleanup: CleanupPolicy) -> String {
     let name = unique(what);
-    log.create_topics(&[TopicSpec {
-        name: name.clone(),
-        partitions,
-        cleanup: CleanupPolicy::Delete { retention: None },
-    }])
-    .expect("the topic is made");
+    log.create_topics(&[TopicSpec { name: name.clone(), partitions, cleanup }]).expect("the topic is made");
     name
 }
 

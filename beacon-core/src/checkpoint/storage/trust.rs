@@ -33,8 +33,8 @@ impl Error for Distrust {}
 fn way_out(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => {
-            "no authority that is known here has signed it; add its authority to those of \
-                                            this machine, or name a PEM file with it by SSL_CERT_FILE"
+            "no authority that is known here has signed it; add its authority to those of this machine, or name a PEM \
+             file with it by SSL_CERT_FILE"
                 .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -10,7 +10,6 @@
 //! A failed write is the hard case: its bytes may or may not be on the disk. Every batch carries a number; after a
 //! failure nothing is written until the database was opened again, and the number found there tells what happened.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +22,7 @@ use super::keys;
 use super::store::Store;
 use super::tail::TailBudget;
 use super::topic::{Partition, Topics};
+use crate::log::answer::answer;
 use crate::log::model::reserve;
 use crate::log::{LogError, LogErrorKind, Offset};
 
@@ -364,13 +364,6 @@ fn place(write: Write, ends: &mut Ends, batch: &mut WriteBatch) -> Placed {
         batch.put(key, offset.to_be_bytes());
     }
     Placed { chunks: placed, bases, done: write.done }
-}
-
-/// Answers a write. What the caller of an append does then may panic: its own matter, the others still wait for their answers.
-fn answer(done: WriteDone, result: Result<Vec<Offset>, WriteError>) {
-    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-        tracing::error!("the answer of an append panicked");
-    }
 }
 
 fn copy(error: &LogError) -> LogError {

@@ -125,25 +125,7 @@ impl Shared {
         self.outcomes.give_up(dropped);
         self.outcomes.give_answers();
     }
-}
 
-/// Producers that have met a fatal error and whose records are not all answered.
-#[derive(Default)]
-struct Succession {
-    old: Vec<Arc<Client>>,
-    last: Option<Instant>,
-}
-
-impl Succession {
-    fn serve(&mut self) {
-        self.old.retain(|client| {
-            client.poll(Duration::ZERO);
-            client.in_flight() > 0
-        });
-    }
-}
-
-impl Shared {
     /// Puts a new producer in the place of one that has met a fatal error, such as numbers of records that do not follow each
     /// other any more after a broker lost some: librdkafka's ends with it, the appender does not.
     fn succeed(&self, succession: &mut Succession) {
@@ -162,6 +144,22 @@ impl Shared {
             }
             Err(error) => tracing::warn!(%error, text, "a producer of appends has met a fatal error; no other one yet"),
         }
+    }
+}
+
+/// Producers that have met a fatal error and whose records are not all answered.
+#[derive(Default)]
+struct Succession {
+    old: Vec<Arc<Client>>,
+    last: Option<Instant>,
+}
+
+impl Succession {
+    fn serve(&mut self) {
+        self.old.retain(|client| {
+            client.poll(Duration::ZERO);
+            client.in_flight() > 0
+        });
     }
 }
 

@@ -47,8 +47,10 @@ impl DeliverySink for Ledger {
             Some(code) => {
                 let mut failure = lock(&self.failure);
                 if failure.as_ref().is_none_or(|(known, _)| weight(*known) < weight(code)) {
-                    let at = format!("{}/{}: {}", delivery.topic.name, delivery.partition, describe(code));
-                    let text = delivery.reason.as_ref().map_or_else(|| at.clone(), |reason| format!("{at} ({reason})"));
+                    let mut text = format!("{}/{}: {}", delivery.topic.name, delivery.partition, describe(code));
+                    if let Some(reason) = &delivery.reason {
+                        text += &format!(" ({reason})");
+                    }
                     *failure = Some((code, text));
                 }
             }

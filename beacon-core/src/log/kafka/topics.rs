@@ -153,20 +153,16 @@ fn collision(topic: &str) -> LogError {
 fn settings(cleanup: CleanupPolicy) -> Vec<(&'static str, String)> {
     // Event time is what the writer says, not when the broker heard of it.
     let mut settings = vec![("message.timestamp.type", "CreateTime".to_owned())];
-    let by_age = match cleanup {
-        CleanupPolicy::Compact => {
-            settings.push(("cleanup.policy", "compact".to_owned()));
-            false
-        }
+    match cleanup {
+        CleanupPolicy::Compact => settings.push(("cleanup.policy", "compact".to_owned())),
         CleanupPolicy::Delete { retention } => {
             settings.push(("cleanup.policy", "delete".to_owned()));
             // By age or not at all: a broker's default by size would take what nobody has read.
             settings.push(("retention.bytes", "-1".to_owned()));
             settings.push(("retention.ms", retention.map_or("-1".to_owned(), |kept| kept.as_millis().to_string())));
-            retention.is_some()
         }
-    };
-    if !by_age {
+    }
+    if !matches!(cleanup, CleanupPolicy::Delete { retention: Some(_) }) {
         // A broker takes no record from more than an hour ahead (KIP-937, KIP-1030), lest it is kept for too long. Here no record's
         // time decides how long it is kept, and one from a source with a wrong clock has to get through a re-key.
         settings.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));

@@ -155,8 +155,7 @@ impl Transactor {
             return Ok(());
         }
         self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| {
-            // Of a transaction that has failed before: why it did says what to do.
-            match refusal.error.requires_abort.then(|| self.reported_failure()).flatten() {
+            match self.cause(&refusal.error) {
                 Some(CommitError::Fatal(error) | CommitError::Fenced(error)) => error,
                 _ => refusal.into_error(),
             }
@@ -261,10 +260,8 @@ impl Transactor {
         if let Some((code, _)) = self.client.fatal_error() {
             return self.fatal(code);
         }
-        if error.requires_abort
-            && let Some(failure @ (CommitError::Fatal(_) | CommitError::Fenced(_))) = self.reported_failure()
-        {
-            return failure;
+        if let Some(cause @ (CommitError::Fatal(_) | CommitError::Fenced(_))) = self.cause(error) {
+            return cause;
         }
         match self.failed(error, Step::BeforeCommit, &format!("sending to {target}")) {
             // Never "ask again": what was held back behind this record is gone.
@@ -296,9 +293,12 @@ impl Transactor {
         self.failure().map_or(Ok(()), Err)
     }
 
-    /// The same as [`Self::failure`] when the report of it may still be on its way: librdkafka fails a transaction a moment before it
-    /// tells of the record, and of those behind it.
-    fn reported_failure(&mut self) -> Option<CommitError> {
+    /// Why a transaction has failed that therefore takes no record, if it is for another one: that says what to do. The report of it
+    /// may still be on its way: librdkafka fails a transaction a moment before it tells of the record, and of those behind it.
+    fn cause(&mut self, refusal: &CallError) -> Option<CommitError> {
+        if !refusal.requires_abort {
+            return None;
+        }
         let deadline = Instant::now() + REPORT_PATIENCE;
         loop {
             let all = self.client.flush(LOOK_EVERY);

@@ -1,10 +1,9 @@
 //! Appends outside of any transaction.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::Client;
 use super::errors;
 use super::surroundings::{Call, Fate};
+use crate::log::answer::answer;
 use crate::log::{AppendDone, Appender, LogError, Position, Record, SendRecord};
 
 pub(super) struct SimulatedAppender {
@@ -42,10 +41,7 @@ impl Appender for SimulatedAppender {
             Fate::RequestLost | Fate::RefusalLost => Err(errors::time_out("an append")),
             Fate::Dead => Err(errors::dead()),
         };
-        // As elsewhere, where it is called from a thread of the log: its panic is its own matter.
-        if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-            tracing::error!("the answer of an append panicked");
-        }
+        answer(done, result);
     }
 }
 
