@@ -1,7 +1,6 @@
 //! A proxy that spoils connections on request: between a client under test and a real server.
 
 use std::future::pending;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::ports::free_port;
 use crate::runtime;
 
 /// What happens to a connection.
@@ -51,15 +49,10 @@ struct Sky {
 impl Proxy {
     /// Starts it in front of a server on this port of 127.0.0.1, in calm weather.
     pub fn start(target: u16) -> Self {
-        let port = free_port();
-        let runtime = runtime::own("proxy");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of the proxy was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("proxy");
         let sky = Arc::new(Sky { target, now: Mutex::new((Weather::Calm, 0)), changed: watch::Sender::new(()) });
         let shared = Arc::clone(&sky);
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
             loop {
                 if let Ok((client, _)) = listener.accept().await {
                     tokio::spawn(Arc::clone(&shared).serve(client));

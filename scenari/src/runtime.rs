@@ -1,9 +1,13 @@
 //! The one async runtime of the harness, so that scenarios themselves stay plain synchronous tests.
 
 use std::future::Future;
+use std::net;
 use std::sync::OnceLock;
 
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::ports::free_port;
 
 /// The shared runtime, for clients. Servers have one each: see [`own`].
 pub(crate) fn shared() -> &'static Runtime {
@@ -20,6 +24,23 @@ pub(crate) fn own(name: &str) -> Runtime {
         .enable_all()
         .build()
         .expect("the machine allows one more thread and an epoll instance")
+}
+
+/// What a server of the harness has: a runtime of its own, and a free port of 127.0.0.1 with its listener.
+pub(crate) fn serving(name: &str) -> (Runtime, u16, TcpListener) {
+    let port = free_port();
+    let runtime = own(name);
+    let listener = net::TcpListener::bind(("127.0.0.1", port))
+        .unwrap_or_else(|error| panic!("port {port} of {name} was taken meanwhile: {error}"));
+    let listener = listening(&runtime, listener);
+    (runtime, port, listener)
+}
+
+/// Hands a listener over to a runtime.
+pub(crate) fn listening(runtime: &Runtime, listener: net::TcpListener) -> TcpListener {
+    listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+    let _entered = runtime.enter();
+    TcpListener::from_std(listener).expect("it is non-blocking and in a runtime")
 }
 
 /// Runs a future to its end on the shared runtime, from a thread that is not part of it.

@@ -1,6 +1,5 @@
 //! A real S3 protocol server (s3s) over a folder, in this process.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -10,7 +9,6 @@ use s3s::service::S3ServiceBuilder;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::ports::free_port;
 use crate::runtime;
 
 /// The bucket there is.
@@ -36,13 +34,8 @@ impl S3 {
         let mut service = S3ServiceBuilder::new(files);
         service.set_auth(SimpleAuth::from_single(KEY, SECRET));
         let service = service.build();
-        let port = free_port();
-        let runtime = runtime::own("s3");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of the S3 server was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("s3");
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 let service = service.clone();

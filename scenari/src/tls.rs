@@ -1,6 +1,5 @@
 //! TLS in front of a server that has none.
 
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
@@ -10,7 +9,6 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::Authority;
-use crate::ports::free_port;
 use crate::runtime;
 
 /// What ends the TLS; gone when dropped.
@@ -24,16 +22,11 @@ pub struct TlsFront {
 impl TlsFront {
     /// Starts it in front of the server on port `target` of 127.0.0.1, with a certificate for `host`.
     pub fn start(authority: &Authority, host: &str, target: u16) -> Self {
-        let port = free_port();
-        let runtime = runtime::own("tls");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of the TLS front was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("tls");
         let acceptor = TlsAcceptor::from(Arc::new(configuration(authority, host)));
         let protocols = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&protocols);
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 // A client that does not trust us goes away, which is its concern.

@@ -1,13 +1,11 @@
 //! A proxy as companies have them, through which all that is encrypted must go: HTTP's CONNECT.
 
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use crate::ports::free_port;
 use crate::runtime;
 
 /// The proxy; gone when dropped. It leads to servers by names that nobody else knows.
@@ -21,15 +19,10 @@ impl Tunnel {
     /// Starts it; `names` are `host:port` with the port of 127.0.0.1 that each leads to.
     pub fn start(names: impl IntoIterator<Item = (String, u16)>) -> Self {
         let names: Arc<Vec<_>> = Arc::new(names.into_iter().collect());
-        let port = free_port();
-        let runtime = runtime::own("tunnel");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of the tunnel was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("tunnel");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&asked);
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 tokio::spawn(pass(client, Arc::clone(&names), Arc::clone(&shared)));

@@ -8,7 +8,6 @@ mod objects;
 mod requests;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +15,6 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::ports::free_port;
 use crate::runtime;
 use objects::Objects;
 
@@ -36,17 +34,10 @@ pub struct Google {
 impl Google {
     /// Starts it on a free port of 127.0.0.1, with one empty bucket.
     pub fn start() -> Self {
-        let port = free_port();
-        let runtime = runtime::own("google");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of Google's stand-in was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("google");
         let shared = Arc::new(Mutex::new(Objects::default()));
         let service = requests::service(Arc::clone(&shared));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
-            axum::serve(listener, service).await
-        });
+        runtime.spawn(async move { axum::serve(listener, service).await });
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self { port, shared, directory, _runtime: runtime }
     }

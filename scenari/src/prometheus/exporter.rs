@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -10,7 +9,6 @@ use axum::extract::State;
 use axum::routing::get;
 use tokio::runtime::Runtime;
 
-use crate::ports::free_port;
 use crate::runtime;
 
 type Gauges = Arc<Mutex<BTreeMap<String, f64>>>;
@@ -23,16 +21,10 @@ pub(super) struct Exporter {
 
 impl Exporter {
     pub(super) fn start() -> Self {
-        let port = free_port();
         let gauges = Gauges::default();
-        let runtime = runtime::own("exporter");
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port was free a moment ago");
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("exporter");
         let service = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(&gauges));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
-            axum::serve(listener, service).await
-        });
+        runtime.spawn(async move { axum::serve(listener, service).await });
         Self { port, gauges, runtime: Some(runtime) }
     }
 

@@ -3,8 +3,6 @@
 //! A stand-in: Keystone itself wants a database and a web server. It takes one user and one application
 //! credential, answers as the Identity API v3 says, and gives the tokens of Swift's own TempAuth, which Swift then takes.
 
-use std::net::TcpListener;
-
 use axum::Json;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
@@ -14,7 +12,6 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{KEY, Swift, log_in_later};
-use crate::ports::free_port;
 use crate::runtime;
 
 /// The stand-in; gone when dropped.
@@ -31,16 +28,9 @@ impl Keystone {
 
     /// The same for a Swift that has another address in the catalogue: one that begins with `public`.
     pub fn announcing(swift: u16, public: String) -> Self {
-        let port = free_port();
-        let runtime = runtime::own("keystone");
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("port {port} of Keystone was taken meanwhile: {error}"));
-        listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+        let (runtime, port, listener) = runtime::serving("keystone");
         let service = Router::new().route("/v3/auth/tokens", post(move |body| tokens(swift, public, body)));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
-            axum::serve(listener, service).await
-        });
+        runtime.spawn(async move { axum::serve(listener, service).await });
         Self { port, _runtime: runtime }
     }
 

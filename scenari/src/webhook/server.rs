@@ -26,12 +26,9 @@ pub(super) fn serve(port: u16, book: Arc<Mutex<Book>>) -> Runtime {
     let listener = wait_until("the webhook receiver has its port", PATIENCE, || {
         TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))
     });
-    listener.set_nonblocking(true).expect("Linux sockets can be non-blocking");
+    let listener = runtime::listening(&runtime, listener);
     let service = Router::new().fallback(any(receive)).with_state(book);
-    runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking and in a runtime");
-        axum::serve(listener, service).await
-    });
+    runtime.spawn(async move { axum::serve(listener, service).await });
     runtime
 }
 

@@ -101,18 +101,7 @@ impl Place {
     }
 
     fn open(&self, login: Login) -> Arc<dyn ObjectStore> {
-        let port = self.proxy.port();
-        let container = &self.container;
-        let owned =
-            |variables: [(&'static str, &str); 2]| variables.map(|(name, value)| (name, value.to_owned())).to_vec();
-        let (url, mut variables) = match self.on {
-            On::S3 => (format!("s3://{container}/some/where?endpoint=http://127.0.0.1:{port}"), owned(S3::variables())),
-            On::Azure => (
-                format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(port)),
-                owned(Azurite::variables()),
-            ),
-            _ => (format!("swift://{container}/some/where"), Swift::variables(port).to_vec()),
-        };
+        let (url, mut variables) = self.on.at(&self.container, self.proxy.port());
         if login == Login::Wrong {
             variables.last_mut().expect("the secret is the last").1 = WRONG.to_owned();
         }

@@ -1,5 +1,6 @@
 //! The stores under test.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,16 +12,14 @@ use scenari::google::{self, Google};
 use scenari::proxy::Proxy;
 use scenari::s3::{BUCKET, S3};
 use scenari::swift::Swift;
-use tempfile::TempDir;
 
 /// A store, with what has to live as long as it.
 pub struct Stage {
     pub store: Arc<dyn ObjectStore>,
     /// In front of the server, when there is one.
     pub proxy: Option<Proxy>,
-    _s3: Option<S3>,
-    _google: Option<Google>,
-    _directory: Option<TempDir>,
+    /// What it is in, if it is this stage's own.
+    _place: Option<Box<dyn Any>>,
 }
 
 /// Which storage.
@@ -56,6 +55,24 @@ pub fn options(variables: &[(&str, String)], patience: Patience) -> StorageOptio
 }
 
 impl On {
+    /// Where a container of a server is that is reached through whoever listens on `port`, and the variables of its login, of which
+    /// the last is the secret.
+    pub fn at(self, container: &str, port: u16) -> (String, Vec<(&'static str, String)>) {
+        let owned =
+            |variables: [(&'static str, &str); 2]| variables.map(|(name, value)| (name, value.to_owned())).to_vec();
+        match self {
+            Self::S3 => {
+                (format!("s3://{container}/some/where?endpoint=http://127.0.0.1:{port}"), owned(S3::variables()))
+            }
+            Self::Swift => (format!("swift://{container}/some/where"), Swift::variables(port).to_vec()),
+            Self::Azure => (
+                format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(port)),
+                owned(Azurite::variables()),
+            ),
+            Self::Folder | Self::Google => panic!("{self:?} has no containers with a login"),
+        }
+    }
+
     pub fn start(self) -> Stage {
         self.start_with(patience())
     }
@@ -66,47 +83,41 @@ impl On {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("file://{}/objects", directory.path().display());
                 let store = open_with(&url, &options(&[], patience)).expect("opened");
-                Stage { store, proxy: None, _s3: None, _google: None, _directory: Some(directory) }
+                Stage { store, proxy: None, _place: Some(Box::new(directory)) }
             }
             Self::S3 => {
                 let s3 = S3::start();
                 let proxy = Proxy::start(s3.port());
-                let url = format!("s3://{BUCKET}/some/where?endpoint=http://127.0.0.1:{}", proxy.port());
-                let variables = S3::variables().map(|(name, value)| (name, value.to_owned()));
+                let (url, variables) = self.at(BUCKET, proxy.port());
                 let store = open_with(&url, &options(&variables, patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: Some(s3), _google: None, _directory: None }
+                Stage { store, proxy: Some(proxy), _place: Some(Box::new(s3)) }
             }
             Self::Swift => {
                 let swift = Swift::shared();
                 let container = unique("container");
                 swift.make_container(&container);
                 let proxy = Proxy::start(swift.port());
-                let url = format!("swift://{container}/some/where");
-                let store = open_with(&url, &options(&Swift::variables(proxy.port()), patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: None, _google: None, _directory: None }
+                let (url, variables) = self.at(&container, proxy.port());
+                let store = open_with(&url, &options(&variables, patience)).expect("opened");
+                Stage { store, proxy: Some(proxy), _place: None }
             }
-            Self::Google => Self::start_google(patience),
+            Self::Google => {
+                let google = Google::start();
+                let proxy = Proxy::start(google.port());
+                let url = format!("gs://{}/some/where?endpoint=http://127.0.0.1:{}", google::BUCKET, proxy.port());
+                let store = open_with(&url, &options(&google.variables(google::SUBJECT), patience)).expect("opened");
+                Stage { store, proxy: Some(proxy), _place: Some(Box::new(google)) }
+            }
             Self::Azure => {
                 let azurite = Azurite::shared();
                 let container = unique("container");
                 azurite.make_container(&container);
                 let proxy = Proxy::start(azurite.port());
-                let url = format!("azblob://{container}/some/where?endpoint={}", Azurite::endpoint(proxy.port()));
-                let variables = Azurite::variables().map(|(name, value)| (name, value.to_owned()));
+                let (url, variables) = self.at(&container, proxy.port());
                 let store = open_with(&url, &options(&variables, patience)).expect("opened");
-                Stage { store, proxy: Some(proxy), _s3: None, _google: None, _directory: None }
+                Stage { store, proxy: Some(proxy), _place: None }
             }
         }
-    }
-}
-
-impl On {
-    fn start_google(patience: Patience) -> Stage {
-        let google = Google::start();
-        let proxy = Proxy::start(google.port());
-        let url = format!("gs://{}/some/where?endpoint=http://127.0.0.1:{}", google::BUCKET, proxy.port());
-        let store = open_with(&url, &options(&google.variables(google::SUBJECT), patience)).expect("opened");
-        Stage { store, proxy: Some(proxy), _s3: None, _google: Some(google), _directory: None }
     }
 }
 
