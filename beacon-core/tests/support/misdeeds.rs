@@ -24,6 +24,7 @@ pub struct Stage {
 pub struct Ended {
     /// What it said.
     pub error: String,
+    application: String,
     /// The coordinates of the record that met the mood.
     pub record: String,
 }
@@ -35,6 +36,8 @@ impl Ended {
 
     pub fn by_a_stop(&self) {
         self.said(&[&format!("{}, operator `count`: the operator refuses to go on", self.record)]);
+        let place = format!("application `{}`, task ", self.application);
+        assert!(self.error.starts_with(&place), "{}", self.error);
     }
 
     pub fn by_a_stop_at_a_timer(&self) {
@@ -126,6 +129,6 @@ impl Stage {
 
         mood.content();
         self.finish(self.start(&mood));
-        Ended { error, record }
+        Ended { error, application: job.application(), record }
     }
 }
