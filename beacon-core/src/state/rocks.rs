@@ -152,6 +152,10 @@ impl RocksStore {
             return Err(StateError::Damaged(reason));
         }
         let db = DB::open(&options, path).map_err(|error| store_error(path, &error))?;
+        // Whoever had it until now may have met damage since it was looked for.
+        if let Some(reason) = noted_damage(path)? {
+            return Err(StateError::Damaged(reason));
+        }
         // Not before the store is ours: who has it may be uploading from them.
         remove_old_snapshots(path)?;
         let mut write_options = WriteOptions::default();
@@ -223,13 +227,19 @@ pub(super) fn note_damage(path: &Path, reason: &str) {
     }
 }
 
-/// Damage that RocksDB would not tell when it opens the directory.
-fn known_damage(path: &Path) -> Result<Option<String>, StateError> {
+fn noted_damage(path: &Path) -> Result<Option<String>, StateError> {
     let note = path.join(DAMAGED);
     match std::fs::read(&note) {
-        Ok(reason) => return Ok(Some(String::from_utf8_lossy(&reason).into_owned())),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&note, &error)),
-        Err(_) => {}
+        Ok(reason) => Ok(Some(String::from_utf8_lossy(&reason).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(&note, &error)),
+    }
+}
+
+/// Damage that RocksDB would not tell when it opens the directory.
+fn known_damage(path: &Path) -> Result<Option<String>, StateError> {
+    if let Some(reason) = noted_damage(path)? {
+        return Ok(Some(reason));
     }
     let (mut has_current, mut has_tables) = (false, false);
     let entries = match std::fs::read_dir(path) {

@@ -101,6 +101,32 @@ fn a_commit_into_a_topic_deleted_since_the_records_were_sent_is_refused_as_a_who
 }
 
 #[test]
+fn what_was_read_of_a_deleted_input_does_not_count_for_the_one_made_in_its_place() {
+    let subject = subject();
+    let (input, output) = (subject.topic("input", 1), subject.topic("output", 1));
+    let at = TopicPartition::new(Arc::clone(&input), 0);
+    subject.append_numbers(&input, 0, 3);
+    let mut member = subject.join("group", "id", &[&input]);
+    member.poll_until("all of it", |member| member.read.len() == 3);
+    member.session.begin().expect("begun");
+    member.session.send(plain(&output, 0, "of an input that is gone")).expect("sent");
+    subject.log.delete_topics(&[&input]).expect("deleted");
+    subject.topic("input", 1);
+    let refused = member.session.commit(&[(at.clone(), 3)]).expect_err("it has read another one");
+    let CommitError::Abortable(error) = &refused else { panic!("{refused}") };
+    assert_eq!(error.kind(), LogErrorKind::UnknownTopic, "{error}");
+    assert!(error.to_string().contains(&*input), "{error}");
+    member.session.abort().expect("aborted");
+    let error = member.session.poll(Duration::ZERO).expect_err("it goes on with neither");
+    assert_eq!(error.kind(), LogErrorKind::UnknownTopic, "{error}");
+    assert_eq!((subject.committed("group", &[&input]), subject.values(&output, 0)), (vec![], vec![]));
+    drop(member);
+    let mut member = subject.join("group", "id", &[&input]);
+    member.own(1);
+    assert_eq!(member.owned[&at], 0);
+}
+
+#[test]
 fn a_group_whose_next_records_were_trimmed_goes_on_at_the_start() {
     let subject = subject();
     let topic = subject.topic("input", 1);

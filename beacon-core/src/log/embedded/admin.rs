@@ -23,7 +23,7 @@ pub(super) fn create_topics(
     queue.change(Box::new(move |batch| put_missing(&store, topics, &specs, batch)))
 }
 
-fn put_missing(
+pub(super) fn put_missing(
     store: &Store,
     topics: Arc<Topics>,
     specs: &[TopicSpec],
@@ -68,18 +68,7 @@ pub(super) fn delete_topics(
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let (tell, told) = mpsc::sync_channel(1);
     queue.change(Box::new(move |batch| {
-        // Not before this change's turn: they may have been deleted by somebody else meanwhile, and made again.
-        let doomed: Vec<Arc<Topic>> = names.iter().filter_map(|name| published.get(name)).collect();
-        let mut last = reading.last_deleted()?;
-        for topic in &doomed {
-            last = last.max(topic.id);
-            batch.delete(keys::topic(&topic.name));
-            for partition in &topic.partitions {
-                batch.delete(keys::partition(partition.id));
-                batch.delete_range(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX));
-            }
-        }
-        batch.put(keys::LAST_DELETED, last.to_be_bytes());
+        let doomed = put_deletion(&reading, &published, &names, batch)?;
         Ok(Box::new(move || {
             doomed.iter().for_each(|topic| published.remove(&topic.name));
             // Whoever asked waits below.
@@ -92,6 +81,28 @@ pub(super) fn delete_topics(
         store.drop_files(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX))?;
     }
     Ok(())
+}
+
+/// Puts the deletion of those that are there now into the batch: since it was asked for they may have been deleted by somebody
+/// else, and made again. Returns them.
+pub(super) fn put_deletion(
+    store: &Store,
+    topics: &Topics,
+    names: &[String],
+    batch: &mut WriteBatch,
+) -> Result<Vec<Arc<Topic>>, LogError> {
+    let doomed: Vec<Arc<Topic>> = names.iter().filter_map(|name| topics.get(name)).collect();
+    let mut last = store.last_deleted()?;
+    for topic in &doomed {
+        last = last.max(topic.id);
+        batch.delete(keys::topic(&topic.name));
+        for partition in &topic.partitions {
+            batch.delete(keys::partition(partition.id));
+            batch.delete_range(keys::chunk(partition.id, 0), keys::chunk(partition.id, Offset::MAX));
+        }
+    }
+    batch.put(keys::LAST_DELETED, last.to_be_bytes());
+    Ok(doomed)
 }
 
 /// Sets offsets of a group.
@@ -179,19 +190,6 @@ fn mismatch(spec: &TopicSpec, found: u32) -> LogError {
         spec.name, spec.partitions
     );
     LogError::new(LogErrorKind::Mismatch, message)
-}
-
-/// Reads all topics from the disk.
-pub(super) fn load_topics(store: &Store) -> Result<Topics, LogError> {
-    let topics = Topics::default();
-    for (name, entry) in store.topics()? {
-        let mut ranges = Vec::with_capacity(entry.partitions as usize);
-        for partition in 0..entry.partitions {
-            ranges.push(store.range(keys::PartitionId { topic: entry.id, partition })?);
-        }
-        topics.insert(Topic::new(Arc::from(name), entry.id, entry.cleanup, ranges));
-    }
-    Ok(topics)
 }
 
 #[cfg(test)]

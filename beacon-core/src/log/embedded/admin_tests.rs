@@ -4,6 +4,7 @@ use super::*;
 use crate::log::CleanupPolicy;
 use crate::log::embedded::committer::Committer;
 use crate::log::embedded::directory::Directory;
+use crate::log::embedded::loading::load_topics;
 use crate::log::embedded::options::EmbeddedOptions;
 
 #[test]

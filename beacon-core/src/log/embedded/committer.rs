@@ -19,6 +19,7 @@ use rocksdb::WriteBatch;
 use super::chunk::Chunk;
 use super::errors;
 use super::keys;
+use super::loading;
 use super::store::Store;
 use super::tail::TailBudget;
 use super::topic::{Partition, Topics};
@@ -33,14 +34,21 @@ pub(super) struct PartitionWrite {
     pub(super) chunks: Vec<Vec<u8>>,
 }
 
+/// What a group has done of a partition.
+pub(super) struct OffsetWrite {
+    /// The one that was read, which need not be the one that has its name now.
+    pub(super) partition: Arc<Partition>,
+    pub(super) key: Vec<u8>,
+    pub(super) offset: Offset,
+}
+
 /// Answers a [`Write`]: the base offset of each of its parts.
 pub(super) type WriteDone = Box<dyn FnOnce(Result<Vec<Offset>, WriteError>) + Send>;
 
 /// Records and offsets that become durable and visible together.
 pub(super) struct Write {
     pub(super) parts: Vec<PartitionWrite>,
-    /// Keys and values of group offsets.
-    pub(super) offsets: Vec<(Vec<u8>, Offset)>,
+    pub(super) offsets: Vec<OffsetWrite>,
     pub(super) bytes: usize,
     pub(super) done: WriteDone,
 }
@@ -295,19 +303,13 @@ impl Committer {
             _ => {}
         }
         let last_write = self.store.reopen()?;
-        let mut ranges = Vec::new();
-        for partition in self.topics.all().iter().flat_map(|topic| &topic.partitions) {
-            ranges.push((Arc::clone(partition), self.store.range(partition.id)?));
-        }
+        loading::reload_topics(&self.store, &self.topics)?;
         let landed = last_write >= doubt.number;
         tracing::warn!(landed, "the embedded log goes on after a failed write");
         // Set by this thread only, and only here.
         let _ = doubt.outcome.landed.set(landed);
         self.last_write = last_write;
         self.doubt = None;
-        for (partition, range) in ranges {
-            partition.reload(range);
-        }
         self.store.set_doubt(None);
         Ok(())
     }
@@ -332,10 +334,17 @@ fn gather(first: Write, jobs: &Receiver<Job>, most: usize) -> (Vec<Write>, Optio
 }
 
 /// Refuses a write as a whole if a topic of it was deleted after it was put together. Written, its records would be under an
-/// id that nobody reads or cleans up.
+/// id that nobody reads or cleans up, or are of an input that there is no more.
 fn refuse_late(write: Write) -> Option<Write> {
-    let Some(late) = write.parts.iter().find(|part| part.partition.is_gone()) else { return Some(write) };
-    let error = errors::deleted_topic(&late.partition.name.topic);
+    let mut outputs = write.parts.iter().map(|part| &part.partition);
+    let mut inputs = write.offsets.iter().map(|write| &write.partition);
+    let error = if let Some(late) = outputs.find(|partition| partition.is_gone()) {
+        errors::deleted_topic(&late.name.topic)
+    } else if let Some(late) = inputs.find(|partition| partition.is_gone()) {
+        errors::deleted_input(&late.name.topic)
+    } else {
+        return Some(write);
+    };
     answer(write.done, Err(WriteError::Refused(error)));
     None
 }
@@ -360,7 +369,7 @@ fn place(write: Write, ends: &mut Ends, batch: &mut WriteBatch) -> Placed {
         }
         placed.push((partition, at_place));
     }
-    for (key, offset) in write.offsets {
+    for OffsetWrite { key, offset, .. } in write.offsets {
         batch.put(key, offset.to_be_bytes());
     }
     Placed { chunks: placed, bases, done: write.done }
@@ -369,3 +378,7 @@ fn place(write: Write, ends: &mut Ends, batch: &mut WriteBatch) -> Placed {
 fn copy(error: &LogError) -> LogError {
     LogError::new(error.kind(), error.to_string())
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

@@ -56,6 +56,15 @@ pub(super) fn deleted_topic(topic: &str) -> LogError {
     LogError::new(LogErrorKind::UnknownTopic, message)
 }
 
+/// What is read is not there any more.
+pub(super) fn deleted_input(topic: &str) -> LogError {
+    let message = format!(
+        "topic {topic} was deleted while it was read; nothing read from it since the last commit counts. Make the topic if it is \
+         missing, and start again"
+    );
+    LogError::new(LogErrorKind::UnknownTopic, message)
+}
+
 pub(super) fn unknown_partition(topic: &str, partition: u32, partitions: u32) -> LogError {
     let message = format!("{topic}/{partition} does not exist: the topic has {partitions} partitions");
     LogError::new(LogErrorKind::UnknownTopic, message)

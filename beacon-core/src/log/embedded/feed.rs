@@ -67,6 +67,11 @@ impl Feed {
         self.lanes.iter_mut().find(|lane| lane.partition.name == *partition).map(|lane| &mut lane.cursor)
     }
 
+    /// What is read under this name, which may be one that was deleted meanwhile.
+    pub(super) fn partition(&self, name: &TopicPartition) -> Option<&Arc<Partition>> {
+        self.lanes.iter().map(|lane| &lane.partition).find(|partition| partition.name == *name)
+    }
+
     /// The next event that is there, if any. Each call begins with the next partition, so that none has to wait for
     /// busier ones.
     pub(super) fn next(&mut self, store: &Store) -> Result<Option<Event>, LogError> {
@@ -107,6 +112,9 @@ impl Lane {
     ) -> Result<Option<Offset>, LogError> {
         loop {
             let range = self.partition.range();
+            if self.partition.is_gone() {
+                return Err(errors::deleted_input(&self.partition.name.topic));
+            }
             match self.cursor.step(range) {
                 Step::Nothing => return Ok(None),
                 Step::End(end) if may_end => {

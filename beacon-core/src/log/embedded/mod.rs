@@ -32,6 +32,7 @@ mod directory;
 mod errors;
 mod feed;
 mod keys;
+mod loading;
 mod membership;
 mod options;
 mod outbox;
@@ -127,7 +128,7 @@ impl EmbeddedLog {
     /// Opens the log in `dir`; see [`EmbeddedLog::open`].
     pub fn open_with(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Arc<Self>, LogError> {
         let store = Arc::new(Store::open(Directory::claim(dir.as_ref())?, options)?);
-        let topics = Arc::new(admin::load_topics(&store)?);
+        let topics = Arc::new(loading::load_topics(&store)?);
         let committer = Committer::new(Arc::clone(&store), Arc::clone(&topics))?;
         let (queue, jobs, queued_bytes) = Queue::new();
         let threads = Threads::default();

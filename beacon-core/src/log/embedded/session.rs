@@ -6,7 +6,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::committer::{Outcome, Write, WriteError};
+use super::committer::{OffsetWrite, Outcome, Write, WriteError};
 use super::feed::{Feed, OnTrimmed};
 use super::outbox::Outbox;
 use super::{Shared, errors, keys};
@@ -117,8 +117,9 @@ impl EmbeddedSession {
     fn write(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {
         let mut committed = Vec::with_capacity(offsets.len());
         for (name, offset) in offsets {
-            let partition = self.shared.topics.partition(name).map_err(CommitError::Abortable)?;
-            committed.push((keys::group_offset(&self.group, partition.id), *offset));
+            let partition = self.feed.partition(name).ok_or_else(|| CommitError::Abortable(not_owned(name)))?;
+            let key = keys::group_offset(&self.group, partition.id);
+            committed.push(OffsetWrite { partition: Arc::clone(partition), key, offset: *offset });
         }
         let counts: Vec<(TopicPartition, u32)> =
             self.outbox.counts().map(|(partition, count)| (partition.name.clone(), count)).collect();
