@@ -37,8 +37,7 @@ impl StreamThread {
 
     fn join(&mut self) -> Result<Box<dyn Session>, LogError> {
         let application = self.topology.application();
-        let mut topics: Vec<String> = self.topology.sources().iter().map(|source| source.topic.to_string()).collect();
-        topics.extend(self.topology.internal_topics().iter().map(|topic| topic.name.to_string()));
+        let topics: Vec<String> = self.topology.inputs().map(|topic| topic.to_string()).collect();
         for topic in &topics {
             if !self.partitions.contains_key(topic.as_str()) {
                 let count = self.log.describe_topic(topic)?.map_or(self.config.partitions, |topic| topic.partitions);

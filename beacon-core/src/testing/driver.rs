@@ -67,9 +67,7 @@ impl TestDriver {
                     task.replay(offset as Offset, value).expect("own changelog");
                 }
                 task.finish_replay(changelog.len() as Offset).expect("a store in memory takes writes");
-                let sources = self.topology.sources().iter().map(|source| &source.topic);
-                let internal = self.topology.internal_topics().iter().map(|topic| &topic.name);
-                for topic in sources.chain(internal) {
+                for topic in self.topology.inputs() {
                     let input = TopicPartition::new(Arc::clone(topic), number);
                     let next = self.committed.get(&input).copied().unwrap_or(0);
                     task.positions.assign(input, next);
@@ -214,11 +212,7 @@ impl TestDriver {
             let Ok(()) = written;
         }
         // What tests have not looked at yet stays to be seen, in topics that nobody reads any more.
-        let is_input = |topic: &Arc<str>| {
-            *topic == changelog
-                || self.topology.sources().iter().any(|source| source.topic == *topic)
-                || self.topology.internal_topics().iter().any(|internal| internal.name == *topic)
-        };
+        let is_input = |topic: &Arc<str>| *topic == changelog || self.topology.inputs().any(|input| input == topic);
         topics
             .extend(std::mem::take(&mut self.topics).into_iter().filter(|(partition, _)| !is_input(&partition.topic)));
         self.read.retain(|partition, _| !is_input(&partition.topic));

@@ -311,6 +311,13 @@ impl Topology {
         &self.internal
     }
 
+    /// All topics that the job's tasks read: the [sources](Self::sources), then the
+    /// [internal ones](Self::internal_topics).
+    pub fn inputs(&self) -> impl Iterator<Item = &Arc<str>> {
+        let sources = self.sources.iter().map(|source| &source.topic);
+        sources.chain(self.internal.iter().map(|topic| &topic.name))
+    }
+
     /// The topic of every task's changelog.
     pub fn changelog(&self) -> Arc<str> {
         format!("{}-changelog", self.application).into()

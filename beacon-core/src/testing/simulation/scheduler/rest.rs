@@ -34,8 +34,7 @@ impl Scheduler {
 
     /// Input partitions the group has not read to their end.
     pub(in crate::testing::simulation) fn unread(&self) -> Result<Vec<String>, LogError> {
-        let mut topics: Vec<&str> = self.topology.sources().iter().map(|source| &*source.topic).collect();
-        topics.extend(self.topology.internal_topics().iter().map(|topic| &*topic.name));
+        let topics: Vec<&str> = self.topology.inputs().map(|topic| &**topic).collect();
         let unread = self.unread_of(&topics)?.into_iter().map(|unread| {
             let read = unread.committed.unwrap_or(unread.range.start);
             format!("{} is read to {read} of {}", unread.partition, unread.range.end)
