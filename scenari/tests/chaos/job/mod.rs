@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use beacon_core::checkpoint::{CheckpointConfig, ObjectStore};
 use beacon_core::log::{Appender, CleanupPolicy, Isolation, Log, LogErrorKind, Record, TopicPartition, TopicSpec};
 use beacon_core::operator::{Ctx, KeyedProcess, OpResult};
@@ -208,6 +208,8 @@ impl Words {
                 Err(error) => return Err(error.into()),
             }
         }
+        let fed = self.fed(log)? - before;
+        ensure!(fed == self.records(), "the input has {fed} records of this round, not {}", self.records());
         Ok(())
     }
 

@@ -13,6 +13,8 @@ mod client;
 mod codes;
 mod consuming;
 mod conversions;
+#[cfg(test)]
+mod leaderless_tests;
 mod message;
 mod producing;
 
