@@ -41,6 +41,8 @@ fn an_application_whose_offsets_were_forgotten_ends_instead_of_counting_twice() 
         log.committed(&job.application(), &inputs).expect("asked")
     };
     let state = || state_by_changelog(log.as_ref(), &job.application(), PARTITIONS);
+    let changelog = topology.changelog();
+    wait_until("the application has made its topics", || log.describe_topic(&changelog).expect("asked").is_some());
     wait_until("every task has state", || state().iter().all(|task| !task.is_empty()));
     app.stop().expect("stopped in good order");
     let before = state();

@@ -147,11 +147,13 @@ log.dirs={data}
     )
 }
 
-/// Settings that a node from jars and one in a container share.
+/// Settings that a node from jars and one in a container share. What groups have done is compacted after a megabyte, as it is in a
+/// cluster that has been at work for long: a coordinator that comes back soon has it all (decision 0082).
 const COMMON: &str = "auto.create.topics.enable=false
 num.partitions=8
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=8
+offsets.topic.segment.bytes=1048576
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
