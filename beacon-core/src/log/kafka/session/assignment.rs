@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::super::batch::offset_of;
 use super::super::error::{from_call, kind_of, log_error};
@@ -15,6 +15,7 @@ use super::super::membership::{Change, Next};
 use super::super::partitions::{list, list_at, native_partition, owned_names};
 use super::super::raw::{Rebalance, errors_of};
 use super::KafkaSession;
+use super::second_look::offsets_in;
 use crate::log::{Event, LogError, LogErrorKind, Offset, Session, StartFrom, TopicPartition};
 
 /// One question about committed offsets may take this long even when the poll should not wait.
@@ -131,7 +132,7 @@ impl KafkaSession {
     /// Where to read given partitions from; `None` while that cannot be said yet: the broker is away, or a
     /// transaction of the partition's last owner is still undecided.
     fn resolve(
-        &self,
+        &mut self,
         partitions: &[TopicPartition],
         left: Duration,
     ) -> Result<Option<Vec<(TopicPartition, Offset)>>, LogError> {
@@ -144,17 +145,17 @@ impl KafkaSession {
             }
         }
         let mut places = Vec::with_capacity(partitions.len());
-        let told = offsets.elements().into_iter().zip(errors_of(&offsets));
-        for (partition, (element, error)) in partitions.iter().zip(told) {
+        for ((partition, told), error) in partitions.iter().zip(offsets_in(&offsets)).zip(errors_of(&offsets)) {
             if let Some(code) = error {
                 if kind_of(code) == LogErrorKind::Retriable {
                     return Ok(None);
                 }
                 return Err(log_error(code, format_args!("committed offset of {partition}")));
             }
-            let offset = match element.offset() {
-                NativeOffset::Offset(offset) => offset_of(offset),
-                _ => match self.start_of(partition)? {
+            self.second_look.note(partition, told);
+            let offset = match told {
+                Some(offset) => offset,
+                None => match self.start_of(partition)? {
                     Some(offset) => offset,
                     None => return Ok(None),
                 },

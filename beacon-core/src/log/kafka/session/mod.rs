@@ -6,11 +6,12 @@
 //! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
 //! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read,
-//! [`lookout`] finds out what it was never told.
+//! [`lookout`] finds out what it was never told, [`second_look`] what it was told wrongly.
 
 mod assignment;
 mod joining;
 mod lookout;
+mod second_look;
 mod seeking;
 
 use std::sync::{Arc, mpsc};
@@ -26,6 +27,7 @@ use crate::log::{
 
 use self::joining::{choose_protocol, join, open_transactor};
 use self::lookout::Lookout;
+use self::second_look::SecondLook;
 use super::admin::Cluster;
 use super::error::{from_call, kind_of, log_error};
 use super::inbox::Inbox;
@@ -54,6 +56,7 @@ pub(super) struct KafkaSession {
     membership: Membership,
     protocol: Protocol,
     lookout: Lookout,
+    second_look: SecondLook,
     rejoin_at: Option<Instant>,
     /// The caller heard of a revocation and not of what followed it.
     revoked: bool,
@@ -81,6 +84,7 @@ impl KafkaSession {
             membership: Membership::default(),
             protocol,
             lookout: Lookout::default(),
+            second_look: SecondLook::default(),
             rejoin_at: None,
             revoked: false,
             closed: false,
@@ -330,9 +334,11 @@ impl Session for KafkaSession {
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError> {
         let native = self.offsets_to_commit(offsets)?;
         let client = &self.client;
-        // Asked for freshly each time: a rebalance in between must show, or the fence has a hole.
-        let outcome =
-            self.transactor.commit(&native, || (!client.assignment_lost()).then(|| client.membership()).flatten());
+        let looked = self.second_look.take(client, &self.config.group, offsets.iter().map(|(partition, _)| partition));
+        let outcome = looked.and_then(|()| {
+            // Asked for freshly each time: a rebalance in between must show, or the fence has a hole.
+            self.transactor.commit(&native, || (!client.assignment_lost()).then(|| client.membership()).flatten())
+        });
         if let Err(CommitError::Fenced(_)) = &outcome {
             self.transactor.abandon(CLOSE_TIMEOUT);
         }
