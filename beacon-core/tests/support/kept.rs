@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beacon_core::checkpoint::{
     CheckpointConfig, Manifest, MemoryObjectStore, ObjectFault, ObjectName, ObjectStore, Operation, TaskObjects,
@@ -16,6 +16,9 @@ use super::{chain, count, state_on_disk, wait_until};
 
 /// A pause between appends that lets other things happen meanwhile.
 const PACE: Duration = Duration::from_millis(5);
+
+/// While checkpoints are waited for, more input comes this often.
+const FEED_EVERY: Duration = Duration::from_millis(250);
 
 /// Checkpoints so often and so few that a changelog is soon trimmed.
 pub fn checkpoints(store: Arc<dyn ObjectStore>) -> CheckpointConfig {
@@ -99,10 +102,14 @@ impl Kept {
     /// Half of the input, and more until every changelog was trimmed.
     pub fn run_until_trimmed(&self) {
         let app = self.start();
-        let mut fed = self.count_half();
+        let (mut fed, mut fed_at) = (self.count_half(), Instant::now());
+        // No faster than a slow machine makes checkpoints: what there is to feed has to be enough for some of each task.
         wait_until("every changelog is trimmed", || {
-            fed = (fed + 10).min(self.job.records() * 3 / 4);
-            self.job.feed(self.log.as_ref(), fed, self.pace);
+            if fed_at.elapsed() >= FEED_EVERY {
+                fed = (fed + 5).min(self.job.records() * 3 / 4);
+                self.job.feed(self.log.as_ref(), fed, self.pace);
+                fed_at = Instant::now();
+            }
             self.starts().iter().all(|start| *start > 0)
         });
         app.stop().expect("stopped");
