@@ -194,9 +194,6 @@ pub(super) unsafe extern "C" fn on_rebalance(
     };
     callbacks.unanswered.fetch_add(1, Ordering::AcqRel);
     lock(&callbacks.rebalances).push(event);
-    // Until it is answered, librdkafka fetches nothing, and would wait for records as long as it was told to.
-    // SAFETY: as above, and within a callback, as it has to be.
-    unsafe { sys::rd_kafka_yield(rk) };
 }
 
 /// What the error callback may say that the error policy tells apart.
