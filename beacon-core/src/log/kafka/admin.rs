@@ -13,18 +13,18 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::log::{
     Isolation, LogError, LogErrorKind, Offset, OffsetRange, TopicDescription, TopicPartition, check_topic_name,
     topic_name,
 };
 
-use super::batch::{offset_of, partition_of};
+use super::batch::offset_of;
 use super::block_on::block_on;
 use super::config::{KafkaConfig, native, start};
 use super::error::{describe, from_safe, is_answer, kind_of, log_error};
-use super::partitions::{list_at, native_number, native_partition};
+use super::partitions::{committed_in, list_at, native_number, native_partition};
 use super::patience::ask_while;
 use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, errors_of, lock};
 
@@ -245,18 +245,19 @@ impl Cluster {
         let mut config = self.config.reading("admin", "read_committed");
         config.set("group.id", group);
         let client = reading_client(&config)?;
-        ask_while(
+        let told = ask_while(
             self.config.timeout,
             |(_, code)| passes(code),
             |left| {
                 client.committed(&asked, left).map_err(|code| (None, code))?;
-                decided_offsets(&asked).map_err(|(partition, code)| (Some(partition), code))
+                committed_in(&asked).map_err(|(partition, code)| (Some(partition), code))
             },
-        )
-        .map_err(|(partition, code)| match partition {
-            None => self.gave_up(&client, code, format_args!("committed offsets of group {group}")),
-            Some(at) => self.gave_up(&client, code, format_args!("committed offset of group {group} in {at}")),
-        })
+        );
+        told.map(|told| told.into_iter().filter_map(|(partition, offset)| Some((partition, offset?))).collect())
+            .map_err(|(partition, code)| match partition {
+                None => self.gave_up(&client, code, format_args!("committed offsets of group {group}")),
+                Some(at) => self.gave_up(&client, code, format_args!("committed offset of group {group} in {at}")),
+            })
     }
 
     /// Deletes the records before an offset.
@@ -315,20 +316,6 @@ fn serve_errors(client: &Client) -> usize {
     let mut messages = Vec::new();
     client.consume(&mut messages, 16, Duration::ZERO);
     messages.len()
-}
-
-/// Offsets that were found; the first partition whose offset could not be told, if any.
-fn decided_offsets(asked: &TopicPartitionList) -> Result<Vec<(TopicPartition, Offset)>, (TopicPartition, Code)> {
-    let mut offsets = Vec::new();
-    for (element, error) in asked.elements().into_iter().zip(errors_of(asked)) {
-        let partition = TopicPartition::new(element.topic(), partition_of(element.partition()));
-        match (error, element.offset()) {
-            (Some(code), _) => return Err((partition, code)),
-            (None, NativeOffset::Offset(offset)) => offsets.push((partition, offset_of(offset))),
-            (None, _) => {}
-        }
-    }
-    Ok(offsets)
 }
 
 pub(super) fn count(partitions: usize) -> u32 {

@@ -1,10 +1,12 @@
 //! Partitions in the log's terms and in librdkafka's.
 
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use crate::log::{Offset, TopicPartition};
 
-use super::batch::partition_of;
+use super::batch::{offset_of, partition_of};
+use super::raw::errors_of;
 
 /// A list without offsets.
 pub(super) fn list<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> TopicPartitionList {
@@ -24,6 +26,22 @@ pub(super) fn list_at<'a>(places: impl Iterator<Item = (&'a TopicPartition, Offs
             .expect("an offset that is not negative is always accepted");
     }
     list
+}
+
+/// A partition, and what a group has committed for it; `None`: it knows no offset.
+type Told = (TopicPartition, Option<Offset>);
+
+/// What an answer says of each partition asked about, in order; or the first one whose offset could not be told.
+pub(super) fn committed_in(answer: &TopicPartitionList) -> Result<Vec<Told>, (TopicPartition, Code)> {
+    let told = answer.elements().into_iter().zip(errors_of(answer)).map(|(element, error)| {
+        let partition = TopicPartition::new(element.topic(), partition_of(element.partition()));
+        match (error, element.offset()) {
+            (Some(code), _) => Err((partition, code)),
+            (None, NativeOffset::Offset(offset)) => Ok((partition, Some(offset_of(offset)))),
+            (None, _) => Ok((partition, None)),
+        }
+    });
+    told.collect()
 }
 
 /// The number of a partition as librdkafka counts.

@@ -12,10 +12,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use super::super::batch::offset_of;
 use super::super::error::{from_call, kind_of, log_error};
 use super::super::membership::{Change, Next};
-use super::super::partitions::{list, list_at, native_partition, owned_names};
-use super::super::raw::{Rebalance, errors_of};
+use super::super::partitions::{committed_in, list, list_at, native_partition, owned_names};
+use super::super::raw::Rebalance;
 use super::KafkaSession;
-use super::second_look::offsets_in;
 use crate::log::{Event, LogError, LogErrorKind, Offset, Session, StartFrom, TopicPartition};
 
 /// One question about committed offsets may take this long even when the poll should not wait.
@@ -144,14 +143,13 @@ impl KafkaSession {
                 return Err(log_error(code, format_args!("committed offsets of group {}", self.config.group)));
             }
         }
+        let told = match committed_in(&offsets) {
+            Ok(told) => told,
+            Err((_, code)) if kind_of(code) == LogErrorKind::Retriable => return Ok(None),
+            Err((partition, code)) => return Err(log_error(code, format_args!("committed offset of {partition}"))),
+        };
         let mut places = Vec::with_capacity(partitions.len());
-        for ((partition, told), error) in partitions.iter().zip(offsets_in(&offsets)).zip(errors_of(&offsets)) {
-            if let Some(code) = error {
-                if kind_of(code) == LogErrorKind::Retriable {
-                    return Ok(None);
-                }
-                return Err(log_error(code, format_args!("committed offset of {partition}")));
-            }
+        for (partition, (_, told)) in partitions.iter().zip(told) {
             self.second_look.note(partition, told);
             let offset = match told {
                 Some(offset) => offset,

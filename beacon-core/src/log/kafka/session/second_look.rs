@@ -12,12 +12,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use super::super::batch::offset_of;
 use super::super::error::{kind_of, log_error};
-use super::super::partitions::list;
-use super::super::raw::{Client, errors_of};
+use super::super::partitions::{committed_in, list};
+use super::super::raw::Client;
 use crate::log::{CommitError, LogError, LogErrorKind, Offset, TopicPartition};
 
 /// How long the question may take; asked again for as long as it has no answer.
@@ -57,10 +55,8 @@ impl SecondLook {
         }
         let answer = list(asked.iter().copied());
         client.committed(&answer, PATIENCE).map_err(|code| no_answer(code, group))?;
-        for ((partition, now), error) in asked.iter().zip(offsets_in(&answer)).zip(errors_of(&answer)) {
-            if let Some(code) = error {
-                return Err(no_answer(code, group));
-            }
+        let answer = committed_in(&answer).map_err(|(_, code)| no_answer(code, group))?;
+        for (partition, (_, now)) in asked.iter().zip(answer) {
             let before = self.told[*partition];
             if before != now {
                 return Err(CommitError::Fenced(LogError::new(
@@ -92,15 +88,6 @@ fn no_answer(code: Code, group: &str) -> CommitError {
         (LogErrorKind::Retriable, _) => CommitError::Unknown(error),
         _ => CommitError::Fatal(error),
     }
-}
-
-/// The offsets of an answer; `None`: the group knows none.
-pub(super) fn offsets_in(answer: &TopicPartitionList) -> Vec<Option<Offset>> {
-    let offset = |offset| match offset {
-        NativeOffset::Offset(offset) => Some(offset_of(offset)),
-        _ => None,
-    };
-    answer.elements().into_iter().map(|element| offset(element.offset())).collect()
 }
 
 fn shown(offset: Option<Offset>) -> String {
