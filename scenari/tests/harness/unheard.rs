@@ -1,4 +1,4 @@
-//! An answer that never comes: a broker takes a member for told of partitions, and the member has not heard of them.
+//! An answer that never comes: a broker takes a member for told what it has now, and the member has not heard of it.
 //!
 //! A member that has something is given more when another one gives it up, without a new epoch: that answer is told once. What
 //! makes it certain that it is lost is a thief, who asks in the member's name and keeps the answer; then the broker stands still,
@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beacon_core::log::kafka::{GroupProtocol, KafkaConfig, KafkaLog};
@@ -239,17 +240,29 @@ fn steal_what_the_first_is_to_have([first, second, third]: &mut [Member; 3], thi
     }
 }
 
-#[test]
-fn a_member_that_never_heard_of_its_partitions_gets_them_after_all() {
-    let kafka = Kafka::own();
+/// A log of a broker of its own, on which nobody but the tests' members speak KIP-848, and a thief of their answers.
+fn stage(kafka: &Kafka) -> (Arc<KafkaLog>, Thief) {
     let mut config = KafkaConfig::new(kafka.bootstrap());
     config.group_protocol = GroupProtocol::Consumer;
     let log = KafkaLog::connect(config).expect("the broker answers");
     let cleanup = CleanupPolicy::Delete { retention: None };
     log.create_topics(&[TopicSpec { name: "input".to_owned(), partitions: 4, cleanup }]).expect("made");
-    let mut thief =
-        Thief { broker: TcpStream::connect(kafka.bootstrap()).expect("connected"), group: "group".to_owned() };
+    let thief = Thief { broker: TcpStream::connect(kafka.bootstrap()).expect("connected"), group: "group".to_owned() };
     thief.broker.set_nodelay(true).expect("set");
+    (log, thief)
+}
+
+/// The broker stands still for long enough that a heartbeat has no answer.
+fn freeze(kafka: &Kafka) {
+    kafka.pause();
+    std::thread::sleep(FROZEN);
+    kafka.resume();
+}
+
+#[test]
+fn a_member_that_never_heard_of_its_partitions_gets_them_after_all() {
+    let kafka = Kafka::own();
+    let (log, mut thief) = stage(&kafka);
     let mut members = loop {
         let mut members = three_members(&*log, &mut thief);
         if steal_what_the_first_is_to_have(&mut members, &mut thief) {
@@ -261,9 +274,7 @@ fn a_member_that_never_heard_of_its_partitions_gets_them_after_all() {
             std::thread::sleep(Duration::from_millis(10));
         }
     };
-    kafka.pause();
-    std::thread::sleep(FROZEN);
-    kafka.resume();
+    freeze(&kafka);
     let (thawed, deadline) = (Instant::now(), Instant::now() + PATIENCE);
     while members.iter().map(|member| member.owned.len()).sum::<usize>() < 4 {
         members.iter_mut().for_each(Member::follow);
@@ -274,7 +285,54 @@ fn a_member_that_never_heard_of_its_partitions_gets_them_after_all() {
     leave(members);
 }
 
-fn leave(members: [Member; 3]) {
+/// Another member joins, and the thief is told what the first one is to give up for it; `None` when the first one was.
+fn steal_what_the_first_is_to_give_up(log: &dyn Log, first: &mut Member, thief: &mut Thief) -> Option<Member> {
+    let mut second = Member::join(log, "b", thief);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let victim = thief.members().into_iter().find(|(id, _)| *id == first.id).expect("a member");
+        if thief.steal(&victim) {
+            return Some(second);
+        }
+        second.follow();
+        first.follow();
+        if first.owned.len() < 4 {
+            second.session.close().expect("closed");
+            return None;
+        }
+        assert!(Instant::now() < deadline, "{} is told nothing", first.id);
+    }
+}
+
+#[test]
+fn a_member_that_never_heard_what_it_is_to_give_up_gives_it_up_after_all() {
+    let kafka = Kafka::own();
+    let (log, mut thief) = stage(&kafka);
+    let mut first = Member::join(&*log, "a", &mut thief);
+    let deadline = Instant::now() + PATIENCE;
+    let second = loop {
+        while first.owned.len() < 4 {
+            first.follow();
+            assert!(Instant::now() < deadline, "{:?} are not all", first.owned);
+        }
+        if let Some(second) = steal_what_the_first_is_to_give_up(&*log, &mut first, &mut thief) {
+            break second;
+        }
+    };
+    freeze(&kafka);
+    let (thawed, deadline) = (Instant::now(), Instant::now() + PATIENCE);
+    let mut members = [first, second];
+    while members.iter().any(|member| member.owned.len() != 2) {
+        members.iter_mut().for_each(Member::follow);
+        let owned: Vec<_> = members.iter().map(|member| &member.owned).collect();
+        assert!(Instant::now() < deadline, "{owned:?} are not two each");
+    }
+    println!("two each {:?} after the broker went on", thawed.elapsed());
+    assert!(members[0].owned.is_disjoint(&members[1].owned));
+    leave(members);
+}
+
+fn leave<const COUNT: usize>(members: [Member; COUNT]) {
     for member in members {
         member.session.close().expect("closed");
     }

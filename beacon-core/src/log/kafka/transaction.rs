@@ -125,7 +125,7 @@ impl Transactor {
             .map_err(|error| from_call(&error, format_args!("transactional id {}: begin failed", self.id)))?;
         self.sent = 0;
         self.held.begin();
-        self.ledger.forget();
+        self.ledger.begin();
         for topic in &self.topics {
             topic.state.ends.reset();
         }
@@ -249,6 +249,7 @@ impl Transactor {
         match self.client.commit_transaction(CALL_TIMEOUT) {
             Ok(()) => {
                 self.state = State::Closed;
+                self.ledger.committed();
                 Ok(self.receipt())
             }
             Err(error) => Err(self.failed(&error, Step::Committing, "commit")),
