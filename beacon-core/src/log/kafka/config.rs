@@ -103,8 +103,6 @@ impl KafkaConfig {
             // A broker that comes back is found within a second, not ten.
             .set("reconnect.backoff.max.ms", "1000")
             .set("log.connection.close", "false")
-            // Notices are among what sessions act on.
-            .set("log_level", "6")
             .set("topic.metadata.refresh.interval.ms", "60000");
         config
     }
@@ -260,9 +258,8 @@ const OURS: &[&str] = &[
     "group.remote.assignor",
     "heartbeat.interval.ms",
     "isolation.level",
-    // What sessions act on is said there, on a level that must not be left out; what is shown is for the subscriber to choose.
+    // Lines would wait there for somebody to read them.
     "log.queue",
-    "log_level",
     "metadata.broker.list",
     "partition.assignment.strategy",
     "partitioner",
@@ -335,9 +332,7 @@ mod tests {
 
     #[test]
     fn settings_that_guarantees_rest_on_are_refused() {
-        for name in
-            ["isolation.level", "enable.auto.commit", "transactional.id", "partitioner", "log_level", "log.queue"]
-        {
+        for name in ["isolation.level", "enable.auto.commit", "transactional.id", "partitioner", "log.queue"] {
             let error = with(name, "x").check().expect_err("ours");
             assert!(error.to_string().contains(name), "{error}");
         }

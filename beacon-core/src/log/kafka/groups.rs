@@ -1,14 +1,11 @@
 //! Groups, and which topic a name means: what tools ask for, never a running task.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::admin::Cluster;
 use super::error::{from_safe, kind_of};
-use super::partitions::{list_at, owned_names};
+use super::partitions::list_at;
 use super::raw::AdminError;
 use crate::log::{LogError, LogErrorKind, Offset, TopicPartition};
 
@@ -32,20 +29,6 @@ impl Cluster {
         self.any_client()
             .group_members(group, self.config().timeout)
             .map_err(|error| admin_error(error, format_args!("describing group {group}")))
-    }
-
-    /// What a group says one of its members has, by the id that it gave the member.
-    pub fn assignment_of(
-        &self,
-        group: &str,
-        member: &str,
-        patience: Duration,
-    ) -> Result<BTreeSet<TopicPartition>, LogError> {
-        let assignment = self
-            .any_client()
-            .group_assignment(group, member, patience)
-            .map_err(|error| admin_error(error, format_args!("describing group {group}")))?;
-        Ok(owned_names(assignment).into_iter().collect())
     }
 
     /// See [`crate::log::Log::set_committed`]. The broker takes offsets from outside a group only while it is empty.

@@ -123,28 +123,6 @@ impl Client {
         Ok(members)
     }
 
-    /// What a group says that the member with this id has; nothing of one that it does not know.
-    pub fn group_assignment(
-        &self,
-        group: &str,
-        member_id: &str,
-        timeout: Duration,
-    ) -> Result<Vec<(String, i32)>, AdminError> {
-        let mut assignment = Vec::new();
-        self.each_member(group, timeout, |member| {
-            // SAFETY: live while this is called, and so are its assignment and the list in that; all is copied.
-            unsafe {
-                if text_of(sys::rd_kafka_MemberDescription_consumer_id(member)) == member_id {
-                    let has = sys::rd_kafka_MemberDescription_assignment(member);
-                    if !has.is_null() {
-                        assignment = names(sys::rd_kafka_MemberAssignment_partitions(has));
-                    }
-                }
-            }
-        })?;
-        Ok(assignment)
-    }
-
     /// Calls with each member of a group, which lives as long as the call.
     fn each_member(
         &self,

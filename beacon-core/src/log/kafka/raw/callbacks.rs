@@ -78,8 +78,6 @@ pub struct Callbacks {
     pub(super) rebalances: Mutex<Vec<Rebalance>>,
     /// Rebalances said that no assignment has answered yet.
     pub(super) unanswered: AtomicUsize,
-    /// A heartbeat got no answer in time.
-    pub(super) unheard: AtomicBool,
     /// Nobody polls any more.
     pub(super) closing: AtomicBool,
     pub(super) last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
@@ -93,7 +91,6 @@ impl Callbacks {
             label,
             rebalances: Mutex::new(Vec::new()),
             unanswered: AtomicUsize::new(0),
-            unheard: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             last_error: Mutex::new(None),
             repeats: Mutex::default(),
@@ -233,22 +230,15 @@ pub(super) unsafe extern "C" fn on_error(
     }
 }
 
-/// Where and how librdkafka says that a heartbeat under KIP-848 got no answer in time, which nothing else of it tells.
-const UNHEARD: (&str, &str) = ("REQTMOUT", "Timed out ConsumerGroupHeartbeatRequest in flight");
-
 pub(super) unsafe extern "C" fn on_log(
-    rk: *const sys::rd_kafka_t,
+    _: *const sys::rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     line: *const c_char,
 ) {
-    // The client may not be complete yet, so nothing of it is touched but below; threads of librdkafka call this.
+    // The client may not be complete yet, so nothing of it is touched; threads of librdkafka call this.
     // SAFETY: both live through the call.
     let (facility, line) = unsafe { (text_of(facility), text_of(line)) };
-    if facility == UNHEARD.0 && line.contains(UNHEARD.1) {
-        // SAFETY: what has waited for an answer is complete, and its callbacks are freed when its threads have ended.
-        unsafe { callbacks(sys::rd_kafka_opaque(rk)) }.unheard.store(true, Ordering::Release);
-    }
     match level {
         0..=3 => tracing::error!(target: "librdkafka", "{facility}: {line}"),
         4 => tracing::warn!(target: "librdkafka", "{facility}: {line}"),

@@ -71,12 +71,6 @@ impl Client {
         std::mem::take(&mut *lock(&self.callbacks.rebalances))
     }
 
-    /// Whether a heartbeat got no answer in time since this was asked last.
-    pub fn take_unheard(&self) -> bool {
-        // Mostly not: looked at before it is written to, because this is asked at each poll.
-        self.callbacks.unheard.load(Ordering::Acquire) && self.callbacks.unheard.swap(false, Ordering::AcqRel)
-    }
-
     /// Whether partitions come and go one by one (KIP-848, cooperative) or all at once (range, eager).
     pub fn is_incremental(&self) -> bool {
         // SAFETY: live client; the returned string is static.

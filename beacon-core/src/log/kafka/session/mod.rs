@@ -6,11 +6,10 @@
 //! `tests/kafka/commit.rs: a_commit_without_offsets_is_refused`).
 //!
 //! [`joining`] is its beginning, [`assignment`] what a poll does about its group, [`seeking`] where partitions are read,
-//! [`lookout`] finds out what it was never told, [`second_look`] what it was told wrongly.
+//! [`second_look`] finds out what it was told wrongly.
 
 mod assignment;
 mod joining;
-mod lookout;
 mod second_look;
 mod seeking;
 
@@ -26,7 +25,6 @@ use crate::log::{
 };
 
 use self::joining::{choose_protocol, join, open_transactor};
-use self::lookout::Lookout;
 use self::second_look::SecondLook;
 use super::admin::Cluster;
 use super::error::{from_call, kind_of, log_error};
@@ -55,7 +53,6 @@ pub(super) struct KafkaSession {
     inbox: Inbox,
     membership: Membership,
     protocol: Protocol,
-    lookout: Lookout,
     second_look: SecondLook,
     rejoin_at: Option<Instant>,
     /// The caller heard of a revocation and not of what followed it.
@@ -83,7 +80,6 @@ impl KafkaSession {
             inbox,
             membership: Membership::default(),
             protocol,
-            lookout: Lookout::default(),
             second_look: SecondLook::default(),
             rejoin_at: None,
             revoked: false,
@@ -121,42 +117,7 @@ impl KafkaSession {
         self.client = join(&self.cluster, &self.config, self.protocol)?;
         self.inbox = Inbox::new(Arc::clone(&self.client), self.cluster.config().max_batch);
         let lost = self.membership.reset();
-        self.lookout = Lookout::default();
         Ok((!lost.is_empty()).then_some(Event::Lost(lost)))
-    }
-
-    /// Joins anew if the group has given this member what it has never heard of; see [`lookout`].
-    fn look_out(&mut self) -> Result<Option<Event>, LogError> {
-        let now = Instant::now();
-        if self.client.take_unheard() && self.protocol == Protocol::Consumer {
-            self.lookout.alarm(now);
-        }
-        if self.lookout.is_due(now) {
-            match self.client.membership() {
-                Some(membership) => {
-                    let (cluster, client) = (Arc::clone(&self.cluster), Arc::clone(&self.client));
-                    self.lookout.ask(cluster, client, &self.config, membership.member_id());
-                }
-                None => self.lookout.postpone(now),
-            }
-        }
-        let Some(told) = self.lookout.answer(now) else { return Ok(None) };
-        if self.membership.is_changing() {
-            self.lookout.look_again();
-            return Ok(None);
-        }
-        let membership = &self.membership;
-        let missed = self.lookout.missed(told, |partition| membership.owns(partition));
-        if missed.is_empty() {
-            return Ok(None);
-        }
-        tracing::warn!(group = %self.config.group, ?missed, "the group has given these to this member, which was never told: joining anew");
-        // Until it has joined. An open transaction is aborted by the caller, who hears that all is lost.
-        self.rejoin_at = Some(now);
-        if let Err(error) = leave(&self.client, &self.config.group) {
-            tracing::warn!(group = %self.config.group, %error, "joining anew without having left");
-        }
-        self.rejoin()
     }
 
     /// Offsets to commit as librdkafka wants them, all of them of owned partitions.
@@ -254,8 +215,6 @@ impl Session for KafkaSession {
                     return Ok(event);
                 }
             } else if let Some(event) = self.advance(left)? {
-                return Ok(event);
-            } else if let Some(event) = self.look_out()? {
                 return Ok(event);
             }
             if fetched_last {
