@@ -71,11 +71,6 @@ impl Membership {
         self.resolving.is_some()
     }
 
-    /// Whether something was said that has not been acted on to its end.
-    pub fn is_changing(&self) -> bool {
-        !self.changes.is_empty() || self.resolving.is_some() || !self.leaving.is_empty()
-    }
-
     /// Decides the next step; to be called when everything fetched before the change was handed out.
     pub fn next(&mut self) -> Next {
         // A loss overtakes an assignment whose offsets are still being looked for: it will never be started.

@@ -15,7 +15,7 @@ use super::client::Client;
 use super::codes::{
     error_of, own_result_of, rd_kafka_ConfigResource_error, rd_kafka_error_code, rd_kafka_event_error, take_error,
 };
-use super::conversions::{milliseconds, names, text_in, text_of};
+use super::conversions::{milliseconds, text_in, text_of};
 
 /// Why a request got no answer: a code, and what librdkafka or the broker said.
 pub type AdminError = (RDKafkaErrorCode, String);
