@@ -306,38 +306,6 @@ fn a_record_that_its_topic_refuses_is_not_tried_again() {
 }
 
 #[test]
-fn a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another() {
-    let log = log_with("message.timeout.ms", "1500");
-    let (input, output) = (make_topic(&*log, "input", 1), make_topic(&*log, "output", 1));
-    // One broker cannot have two copies: it says "not yet" to each record, for as long as it is asked.
-    let closed = make_topic_with(&unique("closed"), "min.insync.replicas", "2");
-    let mut session = open(&*log, &unique("group"), &[&input]);
-    let partition = wait_assigned(&mut *session).remove(0).0;
-    let mut commit = |topic: &str| {
-        session.begin().expect("begun");
-        session.send(send(topic, "a")).expect("sent");
-        let outcome = session.commit(&[(partition.clone(), 0)]);
-        if let Err(CommitError::Abortable(_)) = &outcome {
-            session.abort().expect("aborted");
-        }
-        outcome
-    };
-    for _ in 0..2 {
-        for _ in 0..2 {
-            let outcome = commit(&closed);
-            assert!(matches!(outcome, Err(CommitError::Abortable(_))), "it may have met an outage: {outcome:?}");
-        }
-        // Whoever gets anything written has found its brokers.
-        commit(&output).expect("committed");
-    }
-    for _ in 0..2 {
-        commit(&closed).expect_err("not written");
-    }
-    let Err(CommitError::Fenced(error)) = commit(&closed) else { panic!("it would try for ever") };
-    assert!(error.to_string().contains(&closed) && error.to_string().contains("in a row"), "{error}");
-}
-
-#[test]
 fn sending_to_an_unknown_topic_makes_nothing() {
     let log = log();
     let input = make_topic(&*log, "input", 1);

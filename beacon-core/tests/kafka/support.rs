@@ -4,10 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-
 use beacon_core::log::kafka::{GroupProtocol, KafkaConfig, KafkaLog};
 use beacon_core::log::{
     CleanupPolicy, Event, Header, Log, LogError, Offset, Reader, Record, SendRecord, Session, SessionConfig,
@@ -61,17 +57,6 @@ pub fn make_topic_kept(log: &dyn Log, what: &str, partitions: u32, cleanup: Clea
     let name = unique(what);
     log.create_topics(&[TopicSpec { name: name.clone(), partitions, cleanup }]).expect("the topic is made");
     name
-}
-
-/// A topic of one partition with a setting that the library never makes.
-pub fn make_topic_with(name: &str, setting: &str, value: &str) -> String {
-    let mut config = ClientConfig::new();
-    let admin: AdminClient<DefaultClientContext> =
-        config.set("bootstrap.servers", servers()).create().expect("a client");
-    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set(setting, value);
-    let made = futures_executor::block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("answered");
-    made.into_iter().for_each(|topic| drop(topic.expect("the topic is made")));
-    name.to_owned()
 }
 
 pub fn fill(log: &dyn Log, topic: &str, partition: u32, values: &[&str]) {
