@@ -2,7 +2,7 @@
 //!
 //! Where partitions end is with their topics ([`super::ends`]). Invariant: a record that its broker would refuse each time is never
 //! one to try again (`tests/kafka/commit.rs: a_record_that_its_topic_refuses_is_not_tried_again`), and no producer tries for ever
-//! in vain (`src/log/kafka/ledger.rs: a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another`).
+//! in vain (`src/log/kafka/transaction_tests.rs: a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another`).
 
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use super::raw::{Delivery, DeliverySink, lock};
 /// So many transactions in a row that found no way to a broker for a record end their producer. The first one, or the second, may
 /// have met an outage. librdkafka may also have lost sight of who leads a partition, for good, when it was told for a moment
 /// that nobody does (its issue 5430): a new producer asks.
-const TIMED_OUT_IN_A_ROW: u32 = 3;
+pub(super) const TIMED_OUT_IN_A_ROW: u32 = 3;
 
 /// Shared between a transaction and the callbacks of its client.
 #[derive(Default)]
@@ -98,18 +98,7 @@ fn weight(code: Code) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use rdkafka::ClientConfig;
-    use rdkafka::topic_partition_list::TopicPartitionList;
-
-    use super::super::raw::{Client, ClientKind};
-    use super::super::transaction::Transactor;
     use super::*;
-    use crate::log::SendRecord;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
 
     #[test]
     fn what_follows_from_a_failure_weighs_less_than_it() {
@@ -117,49 +106,5 @@ mod tests {
         assert!(order.is_sorted_by(|a, b| weight(*a) < weight(*b)));
         assert_eq!(weight(Code::MessageSizeTooLarge), weight(Code::InvalidTimestamp));
         assert!(weight(Code::OutOfOrderSequenceNumber) < weight(Code::MessageSizeTooLarge));
-    }
-    /// A transaction with one record for a partition that nobody leads, on the cluster that librdkafka plays for tests.
-    fn in_vain(transactor: &mut Transactor) -> CommitError {
-        transactor.begin().expect("begun");
-        let record = SendRecord {
-            topic: "topic",
-            partition: Some(0),
-            key: None,
-            value: Some(b"value"),
-            headers: &[],
-            timestamp_ms: None,
-        };
-        transactor.send(&record, |_| Ok(1)).expect("librdkafka takes it");
-        let error = transactor.commit(&TopicPartitionList::new(), || None).expect_err("nobody writes it");
-        if matches!(error, CommitError::Abortable(_)) {
-            transactor.abort(PATIENCE).expect("aborted");
-        }
-        error
-    }
-
-    #[test]
-    fn a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another() {
-        let mut config = ClientConfig::new();
-        config.set("test.mock.num.brokers", "1").set("transactional.id", "id").set("message.timeout.ms", "300");
-        let config = config.create_native_config().expect("settings of librdkafka");
-        let ledger = Arc::new(Ledger::default());
-        let sink: Arc<Ledger> = Arc::clone(&ledger);
-        let client = Client::new(ClientKind::TransactionalProducer, config, "test".to_owned(), sink).expect("a client");
-        client.make_topic_without_leader(c"topic");
-        let mut transactor = Transactor::open(client, Arc::clone(&ledger), "id", PATIENCE).expect("opened");
-        for _ in 0..2 {
-            for _ in 1..TIMED_OUT_IN_A_ROW {
-                let error = in_vain(&mut transactor);
-                assert!(matches!(error, CommitError::Abortable(_)), "it may have met an outage: {error}");
-            }
-            // Whoever gets anything written has found its brokers.
-            ledger.begin();
-            ledger.committed();
-        }
-        for _ in 1..TIMED_OUT_IN_A_ROW {
-            in_vain(&mut transactor);
-        }
-        let CommitError::Fenced(error) = in_vain(&mut transactor) else { panic!("it would try for ever") };
-        assert!(error.to_string().contains("topic/0") && error.to_string().contains("in a row"), "{error}");
     }
 }

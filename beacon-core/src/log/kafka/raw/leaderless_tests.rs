@@ -37,18 +37,6 @@ unsafe extern "C" fn on_line(_: *const sys::rd_kafka_t, _: c_int, _: *const c_ch
     }
 }
 
-impl Client {
-    /// Makes a topic with one partition, which nobody leads, on the cluster that the client plays.
-    pub fn make_topic_without_leader(&self, topic: &CStr) {
-        // SAFETY: the cluster is the live client's, and lives as long; names are copied.
-        unsafe {
-            let cluster = sys::rd_kafka_handle_mock_cluster(self.native());
-            assert_eq!(own_result_of(sys::rd_kafka_mock_topic_create(cluster, topic.as_ptr(), 1, 1)), Ok(()));
-            assert_eq!(own_result_of(sys::rd_kafka_mock_partition_set_leader(cluster, topic.as_ptr(), 0, -1)), Ok(()));
-        }
-    }
-}
-
 /// librdkafka (2.6.1 to 2.12.1 at least, its issue 5280) counts a leader of -1 and does not write it down, and later reads a partition's
 /// number where it has written none. `build.rs` mends that.
 #[test]

@@ -16,6 +16,8 @@ mod conversions;
 #[cfg(test)]
 mod leaderless_tests;
 mod message;
+#[cfg(test)]
+mod played;
 mod producing;
 
 pub(super) use administration::AdminError;

@@ -1,0 +1,40 @@
+//! What tests ask of the cluster that librdkafka plays for a client (`test.mock.num.brokers`).
+
+use std::ffi::CStr;
+
+use rdkafka_sys as sys;
+
+use super::client::Client;
+use super::codes::own_result_of;
+
+/// `Produce` in Kafka's protocol guide.
+const PRODUCE: i16 = 0;
+
+impl Client {
+    /// Makes a topic of one partition; `leader` is the broker's number, or -1 for nobody.
+    pub fn play_topic(&self, topic: &CStr, leader: i32) {
+        let cluster = self.played();
+        // SAFETY: a live cluster, which copies the name.
+        let (made, led) = unsafe {
+            (
+                sys::rd_kafka_mock_topic_create(cluster, topic.as_ptr(), 1, 1),
+                sys::rd_kafka_mock_partition_set_leader(cluster, topic.as_ptr(), 0, leader),
+            )
+        };
+        assert_eq!((own_result_of(made), own_result_of(led)), (Ok(()), Ok(())));
+    }
+
+    /// Has the next request with records refused: the transaction fails, and another one may not.
+    pub fn play_refusal(&self) {
+        let codes = [sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS];
+        // SAFETY: a live cluster, which copies the codes.
+        unsafe { sys::rd_kafka_mock_push_request_errors_array(self.played(), PRODUCE, codes.len(), codes.as_ptr()) };
+    }
+
+    fn played(&self) -> *mut sys::rd_kafka_mock_cluster_t {
+        // SAFETY: a live client, as long as which its cluster lives.
+        let cluster = unsafe { sys::rd_kafka_handle_mock_cluster(self.native()) };
+        assert!(!cluster.is_null(), "nobody plays a cluster for this client");
+        cluster
+    }
+}
