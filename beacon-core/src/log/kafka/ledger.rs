@@ -2,7 +2,7 @@
 //!
 //! Where partitions end is with their topics ([`super::ends`]). Invariant: a record that its broker would refuse each time is never
 //! one to try again (`tests/kafka/commit.rs: a_record_that_its_topic_refuses_is_not_tried_again`), and no producer tries for ever
-//! in vain (`src/log/kafka/transaction_tests.rs: a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another`).
+//! in vain (`src/log/kafka/transaction/tests.rs: a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another`).
 
 use std::fmt::Display;
 use std::sync::Mutex;

@@ -47,8 +47,6 @@ mod session;
 mod topics;
 mod transaction;
 mod transaction_state;
-#[cfg(test)]
-mod transaction_tests;
 mod transactions;
 
 use std::fmt;

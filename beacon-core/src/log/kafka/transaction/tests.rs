@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::ledger::{Ledger, TIMED_OUT_IN_A_ROW};
-use super::raw::{Client, ClientKind};
-use super::transaction::Transactor;
+use super::super::ledger::{Ledger, TIMED_OUT_IN_A_ROW};
+use super::super::raw::{Client, ClientKind};
+use super::Transactor;
 use crate::log::{CommitError, LogErrorKind, SendRecord};
 
 const PATIENCE: Duration = Duration::from_secs(30);

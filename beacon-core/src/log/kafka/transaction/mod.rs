@@ -1,4 +1,4 @@
-//! One transactional producer: sends, the fast commit, and what was delivered where.
+//! One transactional producer: [`sending`], the fast commit, and what was delivered where.
 //!
 //! It knows nothing of partitions owned. Invariant: the raw commit is called only when every record was reported as
 //! delivered and offsets are part of the transaction
@@ -9,32 +9,28 @@
 //! first, which librdkafka's own threads note as they hear of them, and then committing with the raw call takes 4 to 8 ms (Kafka 4.1,
 //! one broker).
 
+mod sending;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, SendRecord, TopicPartition};
+use crate::log::{CommitError, CommitReceipt, LogError, LogErrorKind, TopicPartition};
 
 use super::error::{Step, commit_error, from_call};
 use super::held_back::HeldBack;
 use super::ledger::Ledger;
-use super::partitions::native_target;
-use super::raw::{CallError, Client, Membership, Outgoing, Topic};
+use super::raw::{CallError, Client, Membership, Topic};
+use sending::Refusal;
 
 /// How long one call to the coordinator may take before the caller hears "unknown, ask again". Sending offsets to a
 /// coordinator that is frozen rather than gone takes up to the transaction's own time-out, whatever is asked for
 /// (librdkafka 2.12).
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Errors are collected at least every so many sends, so that they do not pile up.
-const SERVE_EVERY: u64 = 1024;
-/// How often a full queue is looked at for room.
-const ROOM_EVERY: Duration = Duration::from_millis(1);
-
-/// How long the report of why a transaction has failed is waited for.
-const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -48,18 +44,6 @@ enum State {
     Committing,
     /// A newer owner exists.
     Over,
-}
-
-/// A record that librdkafka did not take.
-struct Refusal {
-    error: CallError,
-    target: String,
-}
-
-impl Refusal {
-    fn into_error(self) -> LogError {
-        from_call(&self.error, format_args!("sending to {}", self.target))
-    }
 }
 
 /// A transactional producer and its at most one open transaction.
@@ -133,100 +117,6 @@ impl Transactor {
         Ok(())
     }
 
-    /// Queues a record; `partitions` is asked once per topic how many it has.
-    pub fn send(
-        &mut self,
-        record: &SendRecord<'_>,
-        partitions: impl FnOnce(&str) -> Result<u32, LogError>,
-    ) -> Result<(), LogError> {
-        if self.state != State::Open {
-            return Err(self.misuse("send"));
-        }
-        let index = self.topic_index(record.topic, partitions)?;
-        let outgoing = Outgoing {
-            partition: native_target(record.partition),
-            key: record.key,
-            value: record.value,
-            headers: record.headers,
-            timestamp_ms: record.timestamp_ms,
-            token: 0,
-        };
-        if self.held.take(index, &outgoing) {
-            return Ok(());
-        }
-        self.release().and_then(|()| self.produce(index, &outgoing)).map_err(|refusal| {
-            match self.cause(&refusal.error) {
-                Some(CommitError::Fatal(error) | CommitError::Fenced(error)) => error,
-                _ => refusal.into_error(),
-            }
-        })
-    }
-
-    /// Whether what is sent now, or first in the next transaction, waits for the commit.
-    pub fn holds_back(&self) -> bool {
-        match self.state {
-            State::Closed => true,
-            State::Open => self.held.holds(),
-            State::OffsetsSent | State::Committing | State::Over => false,
-        }
-    }
-
-    /// Hands librdkafka what waits for the commit; what comes after it waits again.
-    pub fn send_ahead(&mut self) -> Result<(), LogError> {
-        if self.state == State::Open && self.held.holds() {
-            self.release().map_err(Refusal::into_error)?;
-            self.held.hold_again();
-        }
-        Ok(())
-    }
-
-    /// Hands librdkafka what was held back.
-    fn release(&mut self) -> Result<(), Refusal> {
-        let mut held = std::mem::take(&mut self.held);
-        let released = held.release(|index, outgoing| self.produce(index, outgoing));
-        self.held = held;
-        released
-    }
-
-    fn produce(&mut self, index: usize, outgoing: &Outgoing<'_>) -> Result<(), Refusal> {
-        let topic = &self.topics[index];
-        loop {
-            match self.client.produce(topic, outgoing) {
-                Ok(()) => break,
-                // The local queue is full: room comes with deliveries, at the latest when they time out.
-                Err(error) if error.code == Code::QueueFull => {
-                    self.client.serve();
-                    thread::sleep(ROOM_EVERY);
-                }
-                Err(mut error) => {
-                    // The transaction has failed already, for a reason that the abort ends.
-                    error.requires_abort |= error.code == Code::State;
-                    return Err(Refusal { error, target: target(&topic.state.name, outgoing.partition) });
-                }
-            }
-        }
-        self.sent += 1;
-        if self.sent.is_multiple_of(SERVE_EVERY) {
-            self.client.serve();
-        }
-        Ok(())
-    }
-
-    fn topic_index(
-        &mut self,
-        name: &str,
-        partitions: impl FnOnce(&str) -> Result<u32, LogError>,
-    ) -> Result<usize, LogError> {
-        if let Some(index) = self.topics.iter().position(|topic| &*topic.state.name == name) {
-            return Ok(index);
-        }
-        let partitions = partitions(name)?;
-        let topic = self.client.topic(name).map_err(|code| super::error::log_error(code, name))?;
-        topic.state.ends.make_room(partitions);
-        self.topics.push(topic);
-        Ok(self.topics.len() - 1)
-    }
-
     /// Commits; `member` is asked for the membership as late as possible, once.
     ///
     /// Each call goes on where the last one that said "unknown" stopped.
@@ -292,24 +182,6 @@ impl Transactor {
             }
         }
         self.failure().map_or(Ok(()), Err)
-    }
-
-    /// Why a transaction has failed that therefore takes no record, if it is for another one: that says what to do. The report of it
-    /// may still be on its way: librdkafka fails a transaction a moment before it tells of the record, and of those behind it.
-    fn cause(&mut self, refusal: &CallError) -> Option<CommitError> {
-        if !refusal.requires_abort {
-            return None;
-        }
-        let deadline = Instant::now() + REPORT_PATIENCE;
-        loop {
-            let all = self.client.flush(LOOK_EVERY);
-            self.client.serve();
-            match self.failure() {
-                Some(failure @ (CommitError::Fatal(_) | CommitError::Fenced(_))) => return Some(failure),
-                other if all || Instant::now() >= deadline => return other,
-                _ => {}
-            }
-        }
     }
 
     /// What it means for the transaction that one of its records was not written.
@@ -425,8 +297,4 @@ impl Transactor {
             format!("transactional id {}: a newer owner exists, this session is over", self.id),
         )
     }
-}
-
-fn target(topic: &str, partition: i32) -> String {
-    if partition < 0 { topic.to_owned() } else { format!("{topic}/{partition}") }
 }
