@@ -15,12 +15,11 @@ mod librdkafka {
     use std::path::{Path, PathBuf};
     use std::{env, fs};
 
-    /// A text that is in a file once, and what stands there instead.
+    /// Texts that are in a file once each, and what stands there instead.
     struct Mending {
         fault: &'static str,
         file: &'static str,
-        place: &'static str,
-        mended: &'static str,
+        places: &'static [(&'static str, &'static str)],
     }
 
     const MENDINGS: [Mending; 2] = [
@@ -29,42 +28,66 @@ mod librdkafka {
         // The place is where all partitions of a topic that have a leader are written down
         // (`src/log/kafka/raw/leaderless_tests.rs: an_answer_that_names_no_leader_for_some_partitions_harms_nobody`).
         Mending {
-            fault: "the process may end when a broker comes back (its issue 5280)",
+            fault: "a broker that comes back may end the process (librdkafka's issue 5280)",
             file: "rdkafka_fetcher.c",
-            place: "changed_topic++;",
-            mended: "md->topics[changed_topic].partition_cnt = changed_partition;\n                        changed_topic++;",
+            places: &[(
+                "changed_topic++;",
+                "md->topics[changed_topic].partition_cnt = changed_partition;
+                        changed_topic++;",
+            )],
         },
         // What an answer to a heartbeat under KIP-848 says of partitions is said again only to a heartbeat that says everything anew, and
-        // a heartbeat that was not answered in time is repeated as it was. The place is where it has failed
-        // (`scenari/tests/harness/unheard.rs`, decision 0069).
+        // one that was not answered in time is followed by a short one (`scenari/tests/harness/unheard.rs`, decision 0069).
         Mending {
-            fault: "a member may never hear of a partition when a broker stands still",
+            fault: "a member of a group may never hear of a partition when a broker stands still",
             file: "rdkafka_cgrp.c",
-            place: "rkcg->rkcg_last_heartbeat_err = err;\n        rkcg->rkcg_flags &= ~RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;\n",
-            mended: "rkcg->rkcg_last_heartbeat_err = err;\n        rkcg->rkcg_flags &= ~RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;\n
+            places: &[
+                // Where a heartbeat has failed. It is not sent again itself: the answer to a short one would count for the
+                // one that is due. The very first one has no interval yet and says everything anyway.
+                (
+                    "rkcg->rkcg_last_heartbeat_err = err;
+        rkcg->rkcg_flags &= ~RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;
+",
+                    "rkcg->rkcg_last_heartbeat_err = err;
+        rkcg->rkcg_flags &= ~RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;
+
         if (rkcg->rkcg_heartbeat_intvl_ms > 0 &&
             (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE)) {
                 rkcg->rkcg_consumer_flags |= RD_KAFKA_CGRP_CONSUMER_F_SEND_FULL_REQUEST;
                 return;
-        }\n",
+        }
+",
+                ),
+                // What a heartbeat that says everything says the member has. What it was given and has not taken yet is among it, or
+                // the group takes it for given up and gives it to somebody else, while this member goes on to take it.
+                (
+                    "rkcg_group_assignment = rkcg->rkcg_current_assignment;",
+                    "rkcg_group_assignment =
+                    rkcg->rkcg_join_state == RD_KAFKA_CGRP_JOIN_STATE_WAIT_ASSIGN_CALL && rkcg->rkcg_target_assignment
+                        ? rkcg->rkcg_target_assignment
+                        : rkcg->rkcg_current_assignment;",
+                ),
+            ],
         },
     ];
 
+    /// Says at run time what is linked as it is: cargo shows a build's warnings for packages of one's own only.
     pub fn mend() {
-        let Some(root) = env::var_os("DEP_RDKAFKA_ROOT").map(PathBuf::from) else {
-            for mending in &MENDINGS {
-                println!("cargo:warning=the system's librdkafka is linked as it is: {}", mending.fault);
-            }
-            return;
-        };
-        let mut sources = Vec::new();
+        let (mut sources, mut faults) = (Vec::new(), Vec::new());
+        // Not there where librdkafka is not compiled by its own Makefile: the system's, or by CMake.
+        let root = env::var_os("DEP_RDKAFKA_ROOT").map(PathBuf::from);
         for mending in &MENDINGS {
-            match mending.apply(&root) {
+            let mended = root.as_deref().ok_or_else(|| "it is not compiled from source by its Makefile".to_owned());
+            match mended.and_then(|root| mending.apply(root)) {
                 Ok(source) => sources.push(source),
-                Err(reason) => println!("cargo:warning=librdkafka is linked as it is: {}: {reason}", mending.fault),
+                Err(reason) => {
+                    println!("cargo:warning=librdkafka is linked as it is: {}: {reason}", mending.fault);
+                    faults.push(mending.fault);
+                }
             }
         }
-        if !sources.is_empty() {
+        println!("cargo:rustc-env=BEACON_LIBRDKAFKA_FAULTS={}", faults.join("; "));
+        if let Some(root) = root.filter(|_| !sources.is_empty()) {
             compile(&root, &sources);
         }
     }
@@ -74,11 +97,14 @@ mod librdkafka {
         fn apply(&self, root: &Path) -> Result<PathBuf, String> {
             let path = root.join("src").join(self.file);
             let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            if text.matches(self.place).count() != 1 {
-                return Err(format!("{}: it is another one than is known; see build.rs", path.display()));
+            let mut mended = text.clone();
+            for (place, instead) in self.places {
+                if text.matches(place).count() != 1 {
+                    return Err(format!("{}: it is another one than is known; see build.rs", path.display()));
+                }
+                mended = mended.replace(place, instead);
             }
             let into = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?).join(self.file);
-            let mended = text.replace(self.place, self.mended);
             fs::write(&into, mended).map_err(|error| format!("{}: {error}", into.display()))?;
             Ok(into)
         }

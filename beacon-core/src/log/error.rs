@@ -82,7 +82,7 @@ pub enum CommitError {
     /// Nothing became visible; abort, seek back, and do the work again.
     #[error("commit refused, to be aborted: {0}")]
     Abortable(#[source] LogError),
-    /// This session is over: a newer owner exists, or only a new session will find its brokers again. Nothing more of it becomes visible.
+    /// A newer owner exists; nothing of this session becomes visible any more.
     #[error("commit fenced: {0}")]
     Fenced(#[source] LogError),
     /// The outcome is not known; call commit again.

@@ -65,7 +65,7 @@ impl StreamThread {
             Fault::Fenced(reason) => {
                 Stats::add(&self.shared.stats.fenced, 1);
                 match self.fences.note(self.environment.now()) {
-                    Fenced::Once => tracing::warn!(reason, application, "fenced; joining again"),
+                    Fenced::Once => tracing::warn!(reason, application, "fenced by a newer owner; joining again"),
                     Fenced::Again { say, wait } => {
                         if say {
                             tracing::error!(

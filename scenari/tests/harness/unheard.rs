@@ -17,8 +17,9 @@ use beacon_core::log::{CleanupPolicy, Event, Log, Session, SessionConfig, TopicP
 use scenari::kafka::Kafka;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longer than the answer to a heartbeat is waited for, and shorter than the session lives.
-const FROZEN: Duration = Duration::from_secs(2);
+/// Shorter than the session lives, and longer than it takes a heartbeat to fail: up to half a second until it is sent, half a
+/// second for the answer, and up to two until librdkafka looks for those that are late.
+const FROZEN: Duration = Duration::from_secs(4);
 
 struct Thief {
     broker: TcpStream,

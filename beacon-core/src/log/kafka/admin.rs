@@ -28,6 +28,9 @@ use super::partitions::{committed_in, list_at, native_number, native_partition};
 use super::patience::ask_while;
 use super::raw::{Client, ClientKind, NoDeliveries, TopicMetadata, errors_of, lock};
 
+/// What may go wrong in a librdkafka that `build.rs` could not mend; empty of one that it has.
+const FAULTS: &str = env!("BEACON_LIBRDKAFKA_FAULTS");
+
 /// Administration of one cluster, shared by all threads.
 pub(super) struct Cluster {
     config: KafkaConfig,
@@ -50,6 +53,9 @@ impl Cluster {
     /// See [`super::KafkaLog::connect_later`].
     pub fn connect_later(config: KafkaConfig) -> Result<Self, LogError> {
         config.check()?;
+        if !FAULTS.is_empty() {
+            tracing::warn!("librdkafka is linked as it is, and may fail: {FAULTS}");
+        }
         let uncommitted = reading_client(&config.reading("admin", "read_uncommitted"))?;
         Ok(Self {
             config,

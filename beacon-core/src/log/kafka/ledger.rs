@@ -1,8 +1,7 @@
 //! What became of the records of a transaction, as librdkafka reports it, and what a failed one means.
 //!
 //! Where partitions end is with their topics ([`super::ends`]). Invariant: a record that its broker would refuse each time is never
-//! one to try again (`tests/kafka/commit.rs: a_record_that_its_topic_refuses_is_not_tried_again`), and no producer tries for ever
-//! in vain (`src/log/kafka/transaction/tests.rs: a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another`).
+//! one to try again (`tests/kafka/commit.rs: a_record_that_its_topic_refuses_is_not_tried_again`).
 
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -15,32 +14,36 @@ use crate::log::{CommitError, LogError, LogErrorKind};
 use super::error::{describe, kind_of, refusal_of_record};
 use super::raw::{Delivery, DeliverySink, lock};
 
-/// So many transactions in a row that found no way to a broker for a record end their producer. The first one, or the second, may
-/// have met an outage. librdkafka may also have lost sight of who leads a partition, for good, when it was told for a moment
-/// that nobody does (its issue 5430): a new producer asks.
-pub(super) const TIMED_OUT_IN_A_ROW: u32 = 3;
-
 /// Shared between a transaction and the callbacks of its client.
 #[derive(Default)]
 pub(super) struct Ledger {
     /// The failure that decides; see [`weight`].
     failure: Mutex<Option<(Code, String)>>,
-    /// Transactions before this one, after the last one that was committed, in which a record was not written in time.
+    /// Transactions since the last one that was committed in which a record was not written in time.
     timed_out: AtomicU32,
 }
 
 impl Ledger {
     /// Another transaction begins.
     pub fn begin(&self) {
-        let failure = lock(&self.failure).take();
-        if failure.is_some_and(|(code, _)| code == Code::MessageTimedOut) {
-            self.timed_out.fetch_add(1, Ordering::Relaxed);
-        }
+        *lock(&self.failure) = None;
     }
 
     /// The transaction is committed.
     pub fn committed(&self) {
         self.timed_out.store(0, Ordering::Relaxed);
+    }
+
+    /// The transaction is aborted.
+    pub fn aborted(&self) {
+        if matches!(*lock(&self.failure), Some((Code::MessageTimedOut, _))) {
+            self.timed_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Transactions since the last one that was committed in which a record was not written in time.
+    pub fn timed_out(&self) -> u32 {
+        self.timed_out.load(Ordering::Relaxed)
     }
 
     /// What it means for the transaction that one of its records was not written; `whose` names it.
@@ -52,14 +55,6 @@ impl Ledger {
             (LogErrorKind::Fenced, _) => CommitError::Fenced(error(LogErrorKind::Fenced, "")),
             // Done again, it would be refused again, for ever.
             (kind, Some(way_out)) => CommitError::Fatal(error(kind, &format!("; {way_out}"))),
-            (_, None)
-                if code == Code::MessageTimedOut
-                    && self.timed_out.load(Ordering::Relaxed) + 1 >= TIMED_OUT_IN_A_ROW =>
-            {
-                let again =
-                    format!(", in {TIMED_OUT_IN_A_ROW} transactions in a row: another producer may find its broker");
-                CommitError::Fenced(error(LogErrorKind::Fenced, &again))
-            }
             (_, None) => CommitError::Abortable(error(LogErrorKind::Abortable, "")),
         })
     }

@@ -108,28 +108,6 @@ impl Client {
 
     /// The members of a group, of either protocol: instance id, or client id for dynamic members.
     pub fn group_members(&self, group: &str, timeout: Duration) -> Result<Vec<String>, AdminError> {
-        let mut members = Vec::new();
-        self.each_member(group, timeout, |member| {
-            // SAFETY: live while this is called; the strings are copied.
-            let (instance, client) = unsafe {
-                (
-                    text_of(sys::rd_kafka_MemberDescription_group_instance_id(member)),
-                    text_of(sys::rd_kafka_MemberDescription_client_id(member)),
-                )
-            };
-            members.push(if instance.is_empty() { client } else { instance });
-        })?;
-        members.sort();
-        Ok(members)
-    }
-
-    /// Calls with each member of a group, which lives as long as the call.
-    fn each_member(
-        &self,
-        group: &str,
-        timeout: Duration,
-        mut with: impl FnMut(*const sys::rd_kafka_MemberDescription_t),
-    ) -> Result<(), AdminError> {
         let name = c_string(group)?;
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         let answer = self.ask(operation, timeout, |rk, options, queue| {
@@ -137,7 +115,8 @@ impl Client {
             // SAFETY: one live name, which the request copies.
             unsafe { sys::rd_kafka_DescribeConsumerGroups(rk, names.as_mut_ptr(), names.len(), options, queue) }
         })?;
-        // SAFETY: a live event; the result and what it points to live as long as the answer.
+        let mut members = Vec::new();
+        // SAFETY: a live event; the result and what it points to live as long as the answer, and strings are copied.
         unsafe {
             let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
             if result.is_null() {
@@ -154,11 +133,15 @@ impl Client {
                     None => {}
                 }
                 for number in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(described) {
-                    with(sys::rd_kafka_ConsumerGroupDescription_member(described, number));
+                    let member = sys::rd_kafka_ConsumerGroupDescription_member(described, number);
+                    let instance = text_of(sys::rd_kafka_MemberDescription_group_instance_id(member));
+                    let client = || text_of(sys::rd_kafka_MemberDescription_client_id(member));
+                    members.push(if instance.is_empty() { client() } else { instance });
                 }
             }
         }
-        Ok(())
+        members.sort();
+        Ok(members)
     }
 
     /// Sets configurations of a consumer group kept on the broker (KIP-848 `GROUP` resource, incremental).

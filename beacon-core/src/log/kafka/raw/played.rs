@@ -6,22 +6,31 @@ use rdkafka_sys as sys;
 
 use super::client::Client;
 use super::codes::own_result_of;
+use super::conversions::text_of;
 
 /// `Produce` in Kafka's protocol guide.
 const PRODUCE: i16 = 0;
 
 impl Client {
-    /// Makes a topic of one partition; `leader` is the broker's number, or -1 for nobody.
+    /// Where other clients find the brokers.
+    pub fn played_brokers(&self) -> String {
+        // SAFETY: a live cluster; the text lives as long, and is copied.
+        unsafe { text_of(sys::rd_kafka_mock_cluster_bootstraps(self.played())) }
+    }
+
+    /// Makes a topic of one partition; see [`Client::play_leader`].
     pub fn play_topic(&self, topic: &CStr, leader: i32) {
-        let cluster = self.played();
         // SAFETY: a live cluster, which copies the name.
-        let (made, led) = unsafe {
-            (
-                sys::rd_kafka_mock_topic_create(cluster, topic.as_ptr(), 1, 1),
-                sys::rd_kafka_mock_partition_set_leader(cluster, topic.as_ptr(), 0, leader),
-            )
-        };
-        assert_eq!((own_result_of(made), own_result_of(led)), (Ok(()), Ok(())));
+        let made = unsafe { sys::rd_kafka_mock_topic_create(self.played(), topic.as_ptr(), 1, 1) };
+        assert_eq!(own_result_of(made), Ok(()));
+        self.play_leader(topic, leader);
+    }
+
+    /// Who leads the topic's partition: the broker's number, or -1 for nobody.
+    pub fn play_leader(&self, topic: &CStr, leader: i32) {
+        // SAFETY: a live cluster, which copies the name.
+        let led = unsafe { sys::rd_kafka_mock_partition_set_leader(self.played(), topic.as_ptr(), 0, leader) };
+        assert_eq!(own_result_of(led), Ok(()));
     }
 
     /// Has the next request with records refused: the transaction fails, and another one may not.

@@ -10,6 +10,8 @@
 
 mod assignment;
 mod joining;
+#[cfg(test)]
+mod renewal_tests;
 mod second_look;
 mod seeking;
 
@@ -170,7 +172,7 @@ fn leave(client: &Arc<Client>, group: &str) -> Result<(), LogError> {
     let (tell, told) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new().name("kafka-leave".into()).spawn(move || {
         let left = leaving.close_consumer();
-        // The session's is the last one, or a question's to the coordinator for a moment: with it the client goes.
+        // The session's is the last one: with it the client goes.
         drop(leaving);
         // Who has stopped waiting does not want to know.
         let _ = tell.send(left);
@@ -274,6 +276,14 @@ impl Session for KafkaSession {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
+        if self.transactor.gets_nothing_written() {
+            tracing::warn!(
+                group = %self.config.group,
+                transactional_id = %self.config.transactional_id,
+                "records could not be written in time again and again: going on with a new producer"
+            );
+            self.transactor = open_transactor(&self.cluster, &self.config)?;
+        }
         self.transactor.begin()
     }
 

@@ -31,6 +31,10 @@ use sending::Refusal;
 /// coordinator that is frozen rather than gone takes up to the transaction's own time-out, whatever is asked for
 /// (librdkafka 2.12).
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many transactions without a commit between them whose records found no way to a broker are enough of a producer. The first
+/// one, or the second, may have met an outage. librdkafka may also have lost sight of who leads a partition, for good, when it
+/// was told for a moment that nobody does (its issue 5430): a new producer asks.
+pub(super) const TIMED_OUT: u32 = 3;
 /// While deliveries are waited for, it is looked this often whether they will ever come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -98,6 +102,11 @@ impl Transactor {
     /// Whether a transaction is open, its outcome undecided or not.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed | State::Over)
+    }
+
+    /// Whether another producer is worth a try.
+    pub fn gets_nothing_written(&self) -> bool {
+        self.ledger.timed_out() >= TIMED_OUT
     }
 
     pub fn begin(&mut self) -> Result<(), LogError> {
@@ -242,6 +251,7 @@ impl Transactor {
         match self.client.abort_transaction(timeout) {
             Ok(()) => {
                 self.state = State::Closed;
+                self.ledger.aborted();
                 Ok(())
             }
             Err(error) => {

@@ -1,27 +1,27 @@
-//! Transactions whose records nobody writes, on the cluster that librdkafka plays for tests.
+//! Transactions that fail, on the cluster that librdkafka plays for tests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::super::ledger::{Ledger, TIMED_OUT_IN_A_ROW};
+use super::super::ledger::Ledger;
 use super::super::raw::{Client, ClientKind};
 use super::Transactor;
-use crate::log::{CommitError, LogErrorKind, SendRecord};
+use crate::log::{LogErrorKind, SendRecord};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A producer, and the account of what became of its records; `play` makes the topic.
-fn producer(play: impl FnOnce(&Client)) -> (Transactor, Arc<Ledger>) {
+/// A producer whose first request with records is refused, and the account of what became of its records.
+fn producer() -> (Transactor, Arc<Ledger>) {
     let mut config = ClientConfig::new();
-    config.set("test.mock.num.brokers", "1").set("transactional.id", "id").set("message.timeout.ms", "300");
+    config.set("test.mock.num.brokers", "1").set("transactional.id", "id");
     let config = config.create_native_config().expect("settings of librdkafka");
     let ledger = Arc::new(Ledger::default());
     let sink: Arc<Ledger> = Arc::clone(&ledger);
     let client = Client::new(ClientKind::TransactionalProducer, config, "test".to_owned(), sink).expect("a client");
-    play(&client);
+    client.play_topic(c"topic", 1);
+    client.play_refusal();
     (Transactor::open(client, Arc::clone(&ledger), "id", PATIENCE).expect("opened"), ledger)
 }
 
@@ -36,41 +36,9 @@ fn record() -> SendRecord<'static> {
     }
 }
 
-fn in_vain(transactor: &mut Transactor) -> CommitError {
-    transactor.begin().expect("begun");
-    transactor.send(&record(), |_| Ok(1)).expect("librdkafka takes it");
-    let error = transactor.commit(&TopicPartitionList::new(), || None).expect_err("nobody writes it");
-    if matches!(error, CommitError::Abortable(_)) {
-        transactor.abort(PATIENCE).expect("aborted");
-    }
-    error
-}
-
-#[test]
-fn a_producer_that_gets_nothing_written_again_and_again_makes_way_for_another() {
-    let (mut transactor, ledger) = producer(|client| client.play_topic(c"topic", -1));
-    for _ in 0..2 {
-        for _ in 1..TIMED_OUT_IN_A_ROW {
-            let error = in_vain(&mut transactor);
-            assert!(matches!(error, CommitError::Abortable(_)), "it may have met an outage: {error}");
-        }
-        // Whoever gets anything written has found its brokers.
-        ledger.begin();
-        ledger.committed();
-    }
-    for _ in 1..TIMED_OUT_IN_A_ROW {
-        in_vain(&mut transactor);
-    }
-    let CommitError::Fenced(error) = in_vain(&mut transactor) else { panic!("it would try for ever") };
-    assert!(error.to_string().contains("topic/0") && error.to_string().contains("in a row"), "{error}");
-}
-
 #[test]
 fn a_record_sent_into_a_transaction_that_has_failed_says_to_abort_it() {
-    let (mut transactor, ledger) = producer(|client| {
-        client.play_topic(c"topic", 1);
-        client.play_refusal();
-    });
+    let (mut transactor, ledger) = producer();
     transactor.begin().expect("begun");
     transactor.send(&record(), |_| Ok(1)).expect("librdkafka takes it");
     transactor.send_ahead().expect("on its way");
