@@ -39,7 +39,7 @@ mod librdkafka {
         // What an answer to a heartbeat under KIP-848 says of partitions is said again only to a heartbeat that says everything anew, and
         // one that was not answered in time is followed by a short one (`scenari/tests/harness/unheard.rs`, decision 0069).
         Mending {
-            fault: "a member of a group may never hear of a partition when a broker stands still",
+            fault: "two members of a group may own one partition, or none, when a broker stands still or goes away",
             file: "rdkafka_cgrp.c",
             places: &[
                 // Where a heartbeat has failed. It is not sent again itself: the answer to a short one would count for the

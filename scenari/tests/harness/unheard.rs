@@ -26,6 +26,14 @@ struct Thief {
     group: String,
 }
 
+/// A member as its group knows it.
+struct Known {
+    id: String,
+    epoch: i32,
+    /// Partitions that it has, without those that it is asked to give up.
+    has: usize,
+}
+
 /// A string of the flexible encoding.
 fn compact(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(u8::try_from(text.len() + 1).expect("short"));
@@ -87,8 +95,7 @@ impl Thief {
         answer
     }
 
-    /// Id and epoch of the group's members, oldest epochs and all.
-    fn members(&mut self) -> Vec<(String, i32)> {
+    fn members(&mut self) -> Vec<Known> {
         let mut body = vec![2];
         compact(&mut body, &self.group);
         body.extend([0, 0]);
@@ -106,30 +113,38 @@ impl Thief {
         for _ in 0..count {
             let id = answer.text();
             let (_instance, _rack) = (answer.text(), answer.text());
-            members.push((id, answer.number()));
+            let epoch = answer.number();
             let (_client, _host) = (answer.text(), answer.text());
             for _ in 0..answer.varint().saturating_sub(1) {
                 answer.text();
             }
             let _regex = answer.text();
             // What it has, and what it is to have.
-            for _ in 0..2 {
+            let [has, _] = [(); 2].map(|()| {
+                let mut count = 0;
                 for _ in 0..answer.varint().saturating_sub(1) {
                     answer.skip(16);
                     let _topic = answer.text();
                     let partitions = answer.varint().saturating_sub(1);
                     answer.skip(4 * partitions + 1);
+                    count += partitions;
                 }
                 answer.skip(1);
-            }
+                count
+            });
             answer.skip(1);
+            members.push(Known { id, epoch, has });
         }
         members
     }
 
+    fn member(&mut self, id: &str) -> Known {
+        self.members().into_iter().find(|known| known.id == id).expect("a member")
+    }
+
     /// A heartbeat in a member's name that says nothing new; whether its answer has partitions that the member was to hear
     /// of.
-    fn steal(&mut self, (id, epoch): &(String, i32)) -> bool {
+    fn steal(&mut self, Known { id, epoch, .. }: &Known) -> bool {
         let mut body = Vec::new();
         compact(&mut body, &self.group);
         compact(&mut body, id);
@@ -164,8 +179,8 @@ impl Member {
         let deadline = Instant::now() + PATIENCE;
         loop {
             follow(&mut *session, &mut owned);
-            let joined = thief.members().into_iter().find(|(id, _)| !before.iter().any(|(known, _)| known == id));
-            if let Some((id, _)) = joined {
+            let joined = thief.members().into_iter().find(|joined| !before.iter().any(|known| known.id == joined.id));
+            if let Some(Known { id, .. }) = joined {
                 return Self { session, id, owned };
             }
             assert!(Instant::now() < deadline, "{name} does not join");
@@ -222,9 +237,10 @@ fn steal_what_the_first_is_to_have([first, second, third]: &mut [Member; 3], thi
         first.follow();
         third.follow();
         let members = thief.members();
-        let epoch = |id: &str| members.iter().find(|member| member.0 == id).map(|member| member.1);
-        if first.owned.is_empty() && epoch(&first.id) == epoch(&third.id) {
-            break (first.id.clone(), epoch(&first.id).expect("a member"));
+        let [known, newest] = [&*first, third].map(|member| members.iter().find(|known| known.id == member.id));
+        if first.owned.is_empty() && known.map(|known| known.epoch) == newest.map(|known| known.epoch) {
+            let Known { id, epoch, has } = known.expect("a member");
+            break Known { id: id.clone(), epoch: *epoch, has: *has };
         }
         assert!(Instant::now() < deadline, "{:?} is not given up", first.owned);
     };
@@ -237,7 +253,7 @@ fn steal_what_the_first_is_to_have([first, second, third]: &mut [Member; 3], thi
         if !first.owned.is_empty() {
             return false;
         }
-        assert!(Instant::now() < deadline, "{victim:?} is told nothing");
+        assert!(Instant::now() < deadline, "{} is told nothing", victim.id);
     }
 }
 
@@ -291,7 +307,7 @@ fn steal_what_the_first_is_to_give_up(log: &dyn Log, first: &mut Member, thief: 
     let mut second = Member::join(log, "b", thief);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let victim = thief.members().into_iter().find(|(id, _)| *id == first.id).expect("a member");
+        let victim = thief.member(&first.id);
         if thief.steal(&victim) {
             return Some(second);
         }
@@ -331,6 +347,44 @@ fn a_member_that_never_heard_what_it_is_to_give_up_gives_it_up_after_all() {
     println!("two each {:?} after the broker went on", thawed.elapsed());
     assert!(members[0].owned.is_disjoint(&members[1].owned));
     leave(members);
+}
+
+/// What a member was given and has not taken yet is its own: the group must not hear from it that it has less.
+#[test]
+fn what_a_member_has_not_taken_yet_is_not_given_to_another() {
+    let kafka = Kafka::own();
+    let (log, mut thief) = stage(&kafka);
+    let deadline = Instant::now() + 2 * PATIENCE;
+    let mut first = Member::join(&*log, "a", &mut thief);
+    let mut second = Member::join(&*log, "b", &mut thief);
+    while first.owned.len() != 2 || second.owned.len() != 2 {
+        [&mut first, &mut second].into_iter().for_each(Member::follow);
+        assert!(Instant::now() < deadline, "two of four each");
+    }
+    second.session.close().expect("closed");
+    while first.owned.len() != 4 {
+        first.follow();
+        assert!(Instant::now() < deadline, "{:?} are not all", first.owned);
+    }
+    // From here on it does not poll, and takes nothing of what it was just told of.
+    let mut third = Member::join(&*log, "c", &mut thief);
+    while thief.member(&first.id).has != 2 {
+        third.follow();
+        assert!(Instant::now() < deadline, "nothing is asked of the first");
+    }
+    freeze(&kafka);
+    let thawed = Instant::now();
+    // Some heartbeats of each.
+    while thawed.elapsed() < Duration::from_secs(3) {
+        third.follow();
+        assert!(third.owned.is_empty(), "{:?} are the first's, too", third.owned);
+    }
+    while first.owned.len() != 2 || third.owned.len() != 2 {
+        [&mut first, &mut third].into_iter().for_each(Member::follow);
+        assert!(first.owned.is_disjoint(&third.owned), "{:?} and {:?}", first.owned, third.owned);
+        assert!(Instant::now() < deadline, "{:?} and {:?} are not two each", first.owned, third.owned);
+    }
+    leave([first, third]);
 }
 
 fn leave<const COUNT: usize>(members: [Member; COUNT]) {
