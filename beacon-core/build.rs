@@ -1,4 +1,4 @@
-//! Mends faults of librdkafka that end a process or stop a member, until a release of it does.
+//! Mends faults of librdkafka that end a process, or leave a partition with two owners or none, until a release of it does.
 //!
 //! The files that have them are compiled a second time, with the lines put right, from the source that the crate `rdkafka-sys` has
 //! brought and compiled. The linker takes what is asked for by name from here, and leaves the other files where they are
@@ -71,7 +71,8 @@ mod librdkafka {
         },
     ];
 
-    /// Says at run time what is linked as it is: cargo shows a build's warnings for packages of one's own only.
+    /// What could not be mended is also told to the library, which says so at run time: cargo shows a build's warnings for packages of
+    /// one's own only.
     pub fn mend() {
         let (mut sources, mut faults) = (Vec::new(), Vec::new());
         // Not there where librdkafka is not compiled by its own Makefile: the system's, or by CMake.

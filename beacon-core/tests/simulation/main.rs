@@ -113,7 +113,7 @@ fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
     for clocks in jobs {
         let summary = clocks.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
         tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
-        assert!(end - start < 100 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
+        assert!(end - start < 20 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
     }
 }
 

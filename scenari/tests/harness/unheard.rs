@@ -239,8 +239,7 @@ fn steal_what_the_first_is_to_have([first, second, third]: &mut [Member; 3], thi
         let members = thief.members();
         let [known, newest] = [&*first, third].map(|member| members.iter().find(|known| known.id == member.id));
         if first.owned.is_empty() && known.map(|known| known.epoch) == newest.map(|known| known.epoch) {
-            let Known { id, epoch, has } = known.expect("a member");
-            break Known { id: id.clone(), epoch: *epoch, has: *has };
+            break thief.member(&first.id);
         }
         assert!(Instant::now() < deadline, "{:?} is not given up", first.owned);
     };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
@@ -43,11 +42,8 @@ unsafe extern "C" fn on_line(_: *const sys::rd_kafka_t, _: c_int, _: *const c_ch
 fn an_answer_that_names_no_leader_for_some_partitions_harms_nobody() {
     // SAFETY: may be called at any time; from then on memory is filled when it is allocated.
     assert_eq!(unsafe { mallopt(M_PERTURB, c_int::from(BYTE)) }, 1);
-    let mut config = ClientConfig::new();
-    config.set("test.mock.num.brokers", "2").set("group.id", "test").set("enable.partition.eof", "true");
-    let config = config.create_native_config().expect("settings of librdkafka");
-    let client =
-        Client::new(ClientKind::Consumer, config, "test".to_owned(), Arc::new(NoDeliveries)).expect("a client");
+    let settings = [("group.id", "test"), ("enable.partition.eof", "true")];
+    let client = Client::playing(ClientKind::Consumer, 2, &settings, Arc::new(NoDeliveries));
     // SAFETY: live client, and a function.
     unsafe { sys::rd_kafka_set_logger(client.native(), Some(on_line)) };
     // SAFETY: the cluster is the client's, and lives as long.

@@ -1,10 +1,13 @@
 //! What tests ask of the cluster that librdkafka plays for a client (`test.mock.num.brokers`).
 
 use std::ffi::CStr;
+use std::sync::Arc;
 
+use rdkafka::ClientConfig;
 use rdkafka_sys as sys;
 
-use super::client::Client;
+use super::callbacks::DeliverySink;
+use super::client::{Client, ClientKind};
 use super::codes::own_result_of;
 use super::conversions::text_of;
 
@@ -12,6 +15,22 @@ use super::conversions::text_of;
 const PRODUCE: i16 = 0;
 
 impl Client {
+    /// A client that plays a cluster of so many brokers, with these settings.
+    pub fn playing(
+        kind: ClientKind,
+        brokers: u32,
+        settings: &[(&str, &str)],
+        deliveries: Arc<dyn DeliverySink>,
+    ) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("test.mock.num.brokers", brokers.to_string());
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        let config = config.create_native_config().expect("settings of librdkafka");
+        Self::new(kind, config, "test".to_owned(), deliveries).expect("a client")
+    }
+
     /// Where other clients find the brokers.
     pub fn played_brokers(&self) -> String {
         // SAFETY: a live cluster; the text lives as long, and is copied.

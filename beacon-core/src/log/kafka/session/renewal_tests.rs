@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-
 use super::super::admin::Cluster;
 use super::super::raw::{Client, ClientKind, NoDeliveries};
 use super::super::transaction::TIMED_OUT;
@@ -28,11 +26,7 @@ fn transact(session: &mut KafkaSession, topic: &str, input: &TopicPartition) -> 
 
 #[test]
 fn a_session_whose_producer_gets_nothing_written_goes_on_with_another() {
-    let mut config = ClientConfig::new();
-    config.set("test.mock.num.brokers", "1");
-    let config = config.create_native_config().expect("settings of librdkafka");
-    let player =
-        Client::new(ClientKind::Producer, config, "player".to_owned(), Arc::new(NoDeliveries)).expect("a client");
+    let player = Client::playing(ClientKind::Producer, 1, &[], Arc::new(NoDeliveries));
     player.play_topic(c"input", 1);
     player.play_topic(c"led", 1);
     player.play_topic(c"leaderless", -1);

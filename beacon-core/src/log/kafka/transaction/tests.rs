@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-
 use super::super::ledger::Ledger;
 use super::super::raw::{Client, ClientKind};
 use super::Transactor;
@@ -14,12 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A producer whose first request with records is refused, and the account of what became of its records.
 fn producer() -> (Transactor, Arc<Ledger>) {
-    let mut config = ClientConfig::new();
-    config.set("test.mock.num.brokers", "1").set("transactional.id", "id");
-    let config = config.create_native_config().expect("settings of librdkafka");
     let ledger = Arc::new(Ledger::default());
     let sink: Arc<Ledger> = Arc::clone(&ledger);
-    let client = Client::new(ClientKind::TransactionalProducer, config, "test".to_owned(), sink).expect("a client");
+    let client = Client::playing(ClientKind::TransactionalProducer, 1, &[("transactional.id", "id")], sink);
     client.play_topic(c"topic", 1);
     client.play_refusal();
     (Transactor::open(client, Arc::clone(&ledger), "id", PATIENCE).expect("opened"), ledger)
