@@ -103,7 +103,7 @@
 //! * **Tools** are functions over a log and a topology, see [`tools`]: [`tools::lag`](tools::lag()); [`tools::holders`], who keeps readers
 //!   from the end; [`tools::checkpoints`] to list, verify and try them; [`tools::reset`](tools::reset()) and
 //!   [`tools::rescale`](tools::rescale()), whose plans can be shown first and which refuse an application that is at
-//!   work.
+//!   work (`tests/embedded/rescale.rs: what_is_at_work_or_unread_is_not_touched`).
 //!
 //! ```
 //! use beacon_core::log::{Log, LogError};
@@ -129,7 +129,8 @@
 //!
 //! # Features
 //!
-//! All are on unless `default-features = false` says otherwise. Without any, the crate needs no C and no C++, and has
+//! All are on unless `default-features = false` says otherwise. Without any, the crate needs no C and no C++ (`make check`
+//! builds it so and looks for what would), and has
 //! everything that is not named here: operators, both ways of testing, and [`runtime::App`] with state in memory over
 //! [`log::simulated`] or a [`log::Log`] of your own.
 //!
@@ -144,7 +145,9 @@
 //! By semantic versioning. Settings are made by `new` or `default` and then set field by field, and errors, statuses and
 //! reports are matched with a last arm for what is not known yet: they are `#[non_exhaustive]` and will grow. Vocabularies
 //! that are complete by their nature, such as the outcomes of a commit, are not, so that the compiler finds who forgets
-//! one. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`, `topology::encode_reply`) is
+//! one; nor is what is written out in full by whoever implements or tries a [`log::Log`], or plays a report to a screen of
+//! his own ([`log::TopicSpec`], [`log::SessionConfig`], [`task::TaskSettings`], [`runtime::RestoreProgress`],
+//! [`tools::Holder`]), and the order in a `Rescale`: these grow with a major version only. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`, `topology::encode_reply`) is
 //! there for this crate's tests and may change at any time. What is *stored* stays readable: see the promises.
 //!
 //! # Promises
@@ -155,7 +158,8 @@
 //!   (`tests/embedded/kills.rs: outputs_and_state_are_exact_through_kill_9_with_the_disk_kept`) and lost
 //!   (`tests/embedded/kills.rs: outputs_and_state_are_exact_through_kill_9_with_the_disk_lost`), and through every
 //!   course of crashes, zombies, rebalances, aborted and unknown commits that thousands of seeds choose
-//!   (`tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_first_half`).
+//!   (`tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_first_half`,
+//!   `tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_second_half`).
 //! * A commit that is aborted, or whose outcome is unknown, changes nothing twice
 //!   (`tests/embedded/faults.rs: aborted_and_unknown_commits_change_nothing`).
 //! * Processes share the work, and one that was away loses its tasks without harm
@@ -271,7 +275,8 @@
 //!   `tests/kafka/checkpoints.rs: one_task_replays_while_the_others_work`).
 //! * Object storage that fails or is away costs no commit
 //!   (`tests/embedded/checkpoints.rs: storage_that_fails_costs_no_commit_and_no_state`,
-//!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`), and neither does a full disk
+//!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`). A full disk loses nothing: the work at hand is
+//!   dropped, and done again when there is room
 //!   (`tests/embedded/full_disk.rs: a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing`).
 //! * Memory stays within the limit of the process's control group, however large the state
 //!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`,
@@ -288,7 +293,8 @@
 //!   (`tests/kafka/gone.rs: an_application_whose_input_is_gone_ends_and_names_the_place`,
 //!   `tests/simulation/retention.rs: input_that_was_not_read_is_never_passed_over`).
 //! * A seed of simulation is one course of events to the byte
-//!   (`tests/simulation/main.rs: one_seed_is_one_course_of_events_to_the_byte`), and simulation finds the bugs that engines of this
+//!   (`tests/simulation/main.rs: one_seed_is_one_course_of_events_to_the_byte`), in every process
+//!   (`tests/simulation/replay.rs: one_seed_is_one_course_of_events_in_every_process`), and simulation finds the bugs that engines of this
 //!   kind have, such as offsets left out of a timer's commit
 //!   (`src/testing/simulation/planted_tests.rs: a_timer_commit_without_offsets_is_found` and its neighbours).
 //! * A view reads its own writes (`tests/view.rs: a_view_reads_its_own_writes_and_everything_from_before`), an answer tells
@@ -305,12 +311,17 @@
 //!   (`../scenari/tests/incidents/checkpoint_tools.rs: checkpoints_are_listed_verified_and_tried_and_a_reset_worker_knows_the_plan`),
 //!   and have an application begin again
 //!   (`tests/embedded/rescale.rs: a_reset_application_begins_again_on_every_machine`).
+//! * A change of the partition count takes state, timers and unread input along
+//!   (`tests/embedded/rescale.rs: four_to_eight_and_back_to_four_is_as_if_it_had_never_been`), and goes on after `kill -9` at any
+//!   of its steps (`tests/embedded/rescale_kills.rs: a_rescale_killed_at_any_step_goes_on_when_it_is_called_again`).
 //! * A running job tells every metric with its value (`tests/embedded/metrics.rs: every_metric_is_told_with_its_value`), lag
 //!   that grows (`tests/embedded/metrics.rs: lag_grows_while_an_operator_stands_still`) and what is left of a restore
-//!   (`tests/embedded/metrics.rs: a_restore_tells_what_is_left_and_how_long_it_takes`).
+//!   (`tests/embedded/metrics.rs: a_restore_tells_what_is_left_and_how_long_it_takes`). What it sets aside, late records and
+//!   dead letters, it counts as it commits them: once
+//!   (`tests/embedded/set_aside.rs: late_records_and_dead_letters_are_counted_once_although_their_commit_was_dropped`).
 //! * What is measured is what is documented (`src/metrics/exposition.rs: the_documented_table_is_the_catalogue`), under names as
 //!   Prometheus asks for them (`src/metrics/exposition.rs: names_have_the_endings_that_prometheus_asks_for`).
-//! * The pure core asks no clock and waits for nothing
+//! * The pure core asks no clock, starts no thread and does not sleep
 //!   (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`).
 //! * The examples run and find what they promise (`tests/examples.rs: example_01_map` and its neighbours).
 //!
@@ -318,9 +329,10 @@
 //!
 //! [`runtime::App`] runs the same topology over a [`log::Log`]: `log::kafka::KafkaLog` or `log::embedded::EmbeddedLog`.
 //!
-//! Modules, in the order they may use each other: [`time`], [`codec`], [`log`] (the contract), [`state`], [`timer`],
-//! [`operator`], [`topology`], [`task`], [`checkpoint`] are pure; [`runtime`] runs tasks over a log; [`testing`] runs them over memory
-//! and virtual time; [`view`] reads compacted topics.
+//! Modules, in the order they may use each other (`tests/layers.rs: no_module_uses_one_above_it`): [`time`], [`metrics`],
+//! [`codec`], [`log`] (the contract), [`state`], [`timer`], [`operator`], [`topology`], [`task`], [`checkpoint`] are pure, but
+//! for the edges below them that reach a log, a disk or storage; [`runtime`] runs tasks over a log, [`view`] reads compacted
+//! topics; [`tools`] look after applications; [`testing`] runs them over memory and virtual time.
 #![deny(missing_docs)]
 
 // What the tests of simulation share with tests outside of the crate names it as those do.

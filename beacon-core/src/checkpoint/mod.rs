@@ -7,7 +7,8 @@
 //! Decisions are functions of listings, with the reason for each: what to upload ([`plan_upload`]), whether to restore
 //! from a manifest ([`judge`]), what to delete and how far the changelog may be trimmed ([`plan_cleanup`]). What this
 //! module deliberately does not do: it starts no thread, keeps no clock and opens no connection; `runtime` runs the
-//! decisions, over an [`ObjectStore`].
+//! decisions, over an [`ObjectStore`] (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`; `storage` is
+//! the edge).
 //!
 //! Invariants, each under a test:
 //!

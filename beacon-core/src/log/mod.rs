@@ -3,7 +3,8 @@
 //! A [`Log`] hands out four things: a [`Session`] (one per stream thread: group membership, records, and the atomic
 //! commit of outputs plus offsets), a [`Reader`] (no group: restore and views), an [`Appender`] (durable appends from
 //! outside the engine: the gateway, results of calls) and administration. The trait is synchronous: a session lives on
-//! a thread of its own and blocks in [`Session::poll`] only.
+//! a thread of its own, which waits in [`Session::poll`] for records, and in its other calls for no longer than the log
+//! takes to answer or is given to.
 //!
 //! What it deliberately does not do: it knows no operators, no state and no codecs; bytes in, bytes out.
 //!
@@ -12,8 +13,8 @@
 //! * records of a partition are read in the order of their offsets, offsets only grow (gaps are allowed: Kafka's
 //!   transaction markers take offsets)
 //!   (`tests/log_contract/records.rs: records_of_a_partition_are_read_in_the_order_they_were_appended`);
-//! * a committed transaction is visible as a whole, its offsets included, and survives `kill -9`; an aborted one is
-//!   never visible to a committed read
+//! * a committed transaction is visible as a whole, its offsets included, and survives `kill -9` of who committed it and
+//!   of the embedded log (on Kafka it is on all in-sync replicas); an aborted one is never visible to a committed read
 //!   (`tests/log_contract/transactions.rs: a_commit_writes_many_topics_and_offsets_as_one`,
 //!   `tests/log_contract/transactions.rs: an_aborted_transaction_is_never_visible`,
 //!   `tests/log_contract_embedded/crash.rs: what_was_acknowledged_survives_kill_9_and_transactions_are_whole`);
@@ -249,9 +250,10 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// [`CommitError::Abortable`]: call [`Session::abort`], seek back, do the work again. [`CommitError::Fenced`]:
-    /// nothing was or will be committed by this session; drop it. [`CommitError::Unknown`]: call `commit` again with
-    /// the same offsets until it says something else; it is not an abort. [`CommitError::Fatal`]: a person has to act, since
-    /// the same work would be refused again, such as for a record that its topic takes at no time.
+    /// nothing more will be committed by this session; drop it. [`CommitError::Unknown`]: call `commit` again with
+    /// the same offsets until it says something else; it is not an abort. If that is `Fenced`, the log may have
+    /// committed or not: the committed offsets tell. [`CommitError::Fatal`]: a person has to act, since the same work
+    /// would be refused again, such as for a record that its topic takes at no time.
     fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<CommitReceipt, CommitError>;
 
     /// Drops the open transaction; nothing of it ever becomes visible to a committed read.

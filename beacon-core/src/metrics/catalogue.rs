@@ -65,6 +65,12 @@ catalogue! {
     TIMER_LATENESS = Histogram "beacon_timer_lateness_seconds" []
         "How late the earliest of the timers was that fired together; those of a backlog after downtime included.",
         "";
+    LATE = Counter "beacon_late_records_total" []
+        "Records that came when all their windows were gone, of commits that went through. They are in the output `late`, if the job uses it.",
+        "dropped-records-total (Kafka Streams, task)";
+    DEAD_LETTERS = Counter "beacon_dead_letters_total" []
+        "Records and timers that an operator or a codec refused and that are in the topic of dead letters, of commits that went through.",
+        "dropped-records-total (Kafka Streams, task)";
     COMMITS = Counter "beacon_commit_total" ["outcome"]
         "Commits by outcome: committed, aborted (dropped and done again), unknown (asked again until it was known).",
         "commit-total (Kafka Streams, thread)";

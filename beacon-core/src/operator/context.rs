@@ -128,6 +128,11 @@ impl<'a, P: KeyedProcess> Ctx<'a, P> {
     pub fn emit_to<T: Clone>(&mut self, output: &Output<T>, value: T) -> OpResult {
         output.port.push(value, self.step)
     }
+
+    /// The record at hand came when all its windows were gone.
+    pub(crate) fn count_late(&mut self) {
+        self.step.tally.late += 1;
+    }
 }
 
 impl<P: KeyedProcess> Sealed for Ctx<'_, P> {}

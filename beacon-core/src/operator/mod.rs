@@ -14,6 +14,7 @@ mod output;
 mod port;
 mod process;
 mod step;
+mod tally;
 mod watermarks;
 
 pub use aggregate::{Aggregate, Count, MergeAggregate};
@@ -28,4 +29,5 @@ pub use process::{
     BroadcastProcess, BroadcastSide, ConnectedProcess, KeyedProcess, KeyedRunner, RightSide, TimerTarget,
 };
 pub use step::{Call, Outgoing, RecordMeta, Step};
+pub(crate) use tally::Tally;
 pub(crate) use watermarks::Watermarks;

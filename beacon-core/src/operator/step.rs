@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Announcement, OpError, STAGES, Watermarks};
+use super::{Announcement, OpError, STAGES, Tally, Watermarks};
 use crate::codec::{Codec, key_hash};
 use crate::log::Header;
 use crate::log::Offset;
@@ -74,6 +74,10 @@ pub struct Step {
     refused_by: Option<Box<str>>,
     outgoing: Vec<Outgoing>,
     calls: Vec<Call>,
+    /// Of the step at hand.
+    pub(crate) tally: Tally,
+    /// Of the steps kept since the last commit.
+    uncommitted: Tally,
 }
 
 impl Step {
@@ -105,6 +109,8 @@ impl Step {
             refused_by: None,
             outgoing: Vec::new(),
             calls: Vec::new(),
+            tally: Tally::default(),
+            uncommitted: Tally::default(),
         };
         let Self { state, processing_timers, event_timers, .. } = &mut step;
         floors::begin(state, changelog_end, std::iter::once(processing_timers).chain(event_timers))?;
@@ -164,6 +170,7 @@ impl Step {
     pub(crate) fn keep_state(&mut self) {
         self.state.keep_step();
         self.watermarks.keep_step();
+        self.uncommitted.take(&mut self.tally);
     }
 
     /// Takes back what the step did.
@@ -175,6 +182,7 @@ impl Step {
         self.expiries.forget();
         self.outgoing.clear();
         self.calls.clear();
+        self.tally = Tally::default();
     }
 
     /// Takes back everything since the last commit.
@@ -182,6 +190,12 @@ impl Step {
         self.undo();
         self.state.drop_pending();
         self.watermarks.drop_pending();
+        self.uncommitted = Tally::default();
+    }
+
+    /// What was counted since the last commit, to be told now that there is another one.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.uncommitted)
     }
 
     /// The wall clock, read once for this step.

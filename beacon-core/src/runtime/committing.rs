@@ -40,6 +40,9 @@ impl StreamThread {
         }
         for id in dirty {
             let slot = self.slots.get_mut(&id).expect("listed above");
+            let tally = slot.task.take_tally();
+            Stats::add(&self.shared.stats.late, tally.late);
+            Stats::add(&self.shared.stats.dead_letters, tally.dead_letters);
             // The commit stands in the log whatever the store says: opened again, it reads on from there.
             let calls = slot.task.committed(&receipt.ends).map_err(|source| {
                 Fault::Rejoin(format!("task {id}: committed in the log, but not in its store: {source}"))

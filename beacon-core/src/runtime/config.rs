@@ -25,7 +25,8 @@ pub enum StateLocation {
 #[non_exhaustive]
 pub enum Membership {
     /// Known by the instance name. A process that comes back within the session time-out, after an update or `kill -9`,
-    /// has its tasks again at once, and no other task moves. The price: while it is away its tasks wait for it, for the
+    /// has its tasks again at once, and no other task moves
+    /// (`tests/kafka/staying.rs: one_that_comes_back_in_time_is_noticed_by_nobody`). The price: while it is away its tasks wait for it, for the
     /// whole session time-out, after a stop in good order too. On Kafka this is the classic protocol, under which a
     /// rebalance stops all tasks for a moment (decision 0007).
     #[default]
@@ -33,8 +34,8 @@ pub enum Membership {
     /// Known by nothing. A process that stops hands its tasks to the others at once, and one that comes is given some at
     /// once. The price: one that was killed and comes back at once is given the tasks of its ghost only when that one's
     /// session has expired. On Kafka this is the protocol of KIP-848 where the broker speaks it and takes the session
-    /// time-out asked for: partitions move one by one, and tasks that stay work on through a rebalance. Else it is the
-    /// classic protocol.
+    /// time-out asked for, which is below what it takes unless its `group.consumer.min.session.timeout.ms` says otherwise:
+    /// partitions move one by one, and tasks that stay work on through a rebalance. Else it is the classic protocol.
     Dynamic,
 }
 

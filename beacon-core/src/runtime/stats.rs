@@ -15,6 +15,8 @@ use crate::time::ProcessingTime;
 pub struct Stats {
     pub(super) records: AtomicU64,
     pub(super) timers: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) dead_letters: AtomicU64,
     pub(super) commits: AtomicU64,
     pub(super) commit_micros: AtomicU64,
     pub(super) aborts: AtomicU64,
@@ -52,6 +54,8 @@ impl Default for Stats {
         Self {
             records: zero(),
             timers: zero(),
+            late: zero(),
+            dead_letters: zero(),
             commits: zero(),
             commit_micros: zero(),
             aborts: zero(),
@@ -90,12 +94,18 @@ pub struct StatsSnapshot {
     pub records: u64,
     /// Processing-time timers fired, those done again included.
     pub timers: u64,
+    /// Records of commits that went through that came when all their windows were gone.
+    pub late: u64,
+    /// Records and timers of commits that went through that went to the dead letters.
+    pub dead_letters: u64,
     /// Commits that went through.
     pub commits: u64,
     /// Time spent in them.
     pub commit_time: Duration,
     /// Commits dropped and done again.
     pub aborts: u64,
+    /// Times the outcome of a commit was unknown and had to be asked for again.
+    pub unknown: u64,
     /// Times a thread was fenced and rejoined.
     pub fenced: u64,
     /// Times a thread rejoined because it could not go on otherwise: a full disk, a log that was away at a bad moment.
@@ -178,6 +188,8 @@ impl Stats {
             number(&catalogue::PROCESSED, &self.records),
             number(&catalogue::TIMERS_FIRED, &self.timers),
             histogram(&catalogue::TIMER_LATENESS, &self.timer_lateness),
+            number(&catalogue::LATE, &self.late),
+            number(&catalogue::DEAD_LETTERS, &self.dead_letters),
             outcome("committed", &self.commits),
             outcome("aborted", &self.aborts),
             outcome("unknown", &self.unknown),
@@ -220,9 +232,12 @@ impl Stats {
         StatsSnapshot {
             records: read(&self.records),
             timers: read(&self.timers),
+            late: read(&self.late),
+            dead_letters: read(&self.dead_letters),
             commits: read(&self.commits),
             commit_time: Duration::from_micros(read(&self.commit_micros)),
             aborts: read(&self.aborts),
+            unknown: read(&self.unknown),
             fenced: read(&self.fenced),
             rejoined: read(&self.rejoined),
             lost: read(&self.lost),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::changelog::empty_chunk;
 use super::{Task, TaskError, encode_chunks};
 use crate::log::{Offset, TopicPartition};
-use crate::operator::{Call, Outgoing};
+use crate::operator::{Call, Outgoing, Tally};
 use crate::state::StateError;
 use crate::time::EventTime;
 
@@ -64,6 +64,11 @@ impl Task {
         self.positions.committed();
         self.sent = false;
         Ok(std::mem::take(&mut self.calls))
+    }
+
+    /// What was counted since the last commit: to be asked once that this one went through.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        self.step.take_tally()
     }
 
     /// A planted bug: see [`crate::planted::Planted::AppliedBeforeCommit`].

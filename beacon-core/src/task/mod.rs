@@ -2,7 +2,8 @@
 //!
 //! Operators, one state, one changelog partition. A task is fed records and the time, and hands out records to send;
 //! it is told when they were committed or dropped. What it deliberately does not do: it never touches the log, a clock
-//! or a thread, so tests, simulation and production run the same code.
+//! or a thread (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`), so tests, simulation and production
+//! run the same code.
 //!
 //! Invariant: between a commit and the next step, state, timers and watermarks are those of a replay of the task's
 //! changelog, state says where in it it stands, and positions are the offsets committed with it

@@ -160,6 +160,7 @@ impl Task {
                         format!("{} {}", self.changelog.topic, self.id).into_bytes(),
                     ),
                 ];
+                self.step.tally.dead_letters += 1;
                 self.step.send(Outgoing {
                     topic: Arc::clone(topic),
                     partition: None,

@@ -1,7 +1,8 @@
 //! The two times of a job, as types that cannot be mixed up.
 //!
 //! Nothing in the core asks a clock: processing time is read once per step by the runtime and handed in, event time
-//! comes with the records. That is what makes a run replayable.
+//! comes with the records (`tests/layers.rs: pure_modules_neither_wait_nor_look_around`). That is what makes a
+//! run replayable.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

@@ -243,7 +243,11 @@ impl<K: Codec + Clone + 'static, A: Aggregate> KeyedProcess for WindowOperator<K
             }
             Kind::Sessions(sessions, merge) => self.add_to_session(sessions.of(at_ms), *merge, &value, ctx)?,
         };
-        if in_time { Ok(()) } else { ctx.emit_to(&self.late, (ctx.key().clone(), value)) }
+        if in_time {
+            return Ok(());
+        }
+        ctx.count_late();
+        ctx.emit_to(&self.late, (ctx.key().clone(), value))
     }
 
     fn on_timer(&self, _: WindowTimer, ctx: &mut Ctx<'_, Self>) -> OpResult {

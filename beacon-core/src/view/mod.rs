@@ -5,7 +5,8 @@
 //! an offset, which is how a process reads its own writes.
 //!
 //! What it deliberately does not do: it never writes, joins no group, and has no history; a key whose value is broken
-//! keeps its older value, and the broken record is counted and logged. Processes stay connected by topics only.
+//! keeps its older value, and the broken record is counted and logged
+//! (`src/view/tests.rs: a_broken_value_is_counted_and_the_older_one_stays`). Processes stay connected by topics only.
 //!
 //! Invariant: whoever has seen an offset reached sees, in every later read, each committed record up to it, and the
 //! observer has been told of each of them (`src/view/tests.rs: reads_see_what_was_waited_for_with_its_offsets`,
@@ -31,7 +32,7 @@ pub use table::{Answer, Change, Table};
 
 /// An in-memory picture of one compacted topic, kept up to date by a thread of its own.
 ///
-/// Dropping it stops the thread, within a tenth of a second.
+/// Dropping it stops the thread, within a tenth of a second or when the observer is done with what it was told.
 pub struct View<K, V> {
     shared: Arc<Shared<K, V>>,
     thread: Option<JoinHandle<()>>,

@@ -35,7 +35,7 @@ fn aborted_and_unknown_commits_change_nothing() {
     }
     feeder.join().expect("fed");
     rig.wait_complete(&job);
-    assert!(app.stats().aborts > 3, "{:?}", app.stats());
+    assert!(app.stats().aborts > 3 && app.stats().unknown > 3, "{:?}", app.stats());
     app.stop().expect("stopped");
     rig.check(&job, "0");
 }

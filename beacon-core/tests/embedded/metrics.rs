@@ -119,6 +119,8 @@ fn every_metric_is_told_with_its_value() {
     assert_eq!(reading.labelled(&catalogue::TASKS, "waiting"), 0.0);
     assert!(reading.histogram(&catalogue::REBALANCE_LATENCY).count() >= 1, "it was given its tasks once");
     for nothing in [
+        &catalogue::LATE,
+        &catalogue::DEAD_LETTERS,
         &catalogue::FENCED,
         &catalogue::REJOINED,
         &catalogue::LOST,

@@ -19,6 +19,7 @@ mod rescale;
 mod rescale_kills;
 mod restores;
 mod rig;
+mod set_aside;
 mod silent;
 mod storage_trouble;
 mod tails;

@@ -75,12 +75,15 @@ fn a_writer_that_was_not_stopped_loses_nothing_and_all_it_wrote_is_unread() {
 fn what_is_at_work_or_unread_is_not_touched() {
     let (rig, _directory) = rig();
     rig.run_phase(4, 0);
+    let plan = |rig: &Scaling| tools::plan_reset(rig.log.as_ref(), &rig.topology(), ResetTo::Latest, &BTreeMap::new());
+    let planned_before = plan(&rig).expect("nobody is at work");
     let app = rig.start(rig.topology(), rig.config(4));
     wait_until("it has joined", || !rig.log.members(APPLICATION).expect("members").is_empty());
     let error = rig.rescale(4, 8).expect_err("it is at work");
     assert!(matches!(&error, ToolError::AtWork { members, .. } if members.len() == 1), "{error}");
-    let reset = tools::plan_reset(rig.log.as_ref(), &rig.topology(), ResetTo::Latest, &BTreeMap::new());
-    assert!(matches!(reset, Err(ToolError::AtWork { .. })));
+    assert!(matches!(plan(&rig), Err(ToolError::AtWork { .. })));
+    let reset = tools::reset(rig.log.as_ref(), &rig.topology(), &planned_before);
+    assert!(matches!(reset, Err(ToolError::AtWork { .. })), "it was started after the plan: {reset:?}");
     app.stop().expect("stopped");
     let appender = rig.log.appender().expect("an appender");
     appender.append_blocking(vec![Record::new("words", "late", "late")]).expect("appended");

@@ -327,7 +327,10 @@ fn a_member_that_did_not_poll_in_time_is_refused() {
     let output = make_topic(&*log, "output", 1);
     fill(&*log, &input, 0, &["a"]);
     let group = unique("group");
-    let mut slow = open(&*log, &group, &[&input]);
+    let mut config = session_config(&group, &[&input]);
+    // Longer than anybody reads below: the broker does not end its transaction for it.
+    config.transaction_timeout = 10 * PATIENCE;
+    let mut slow = log.session(config).expect("a session");
     let partition = wait_assigned(&mut *slow).remove(0).0;
     take_records(&mut *slow, 1);
     slow.begin().expect("begun");
@@ -342,9 +345,16 @@ fn a_member_that_did_not_poll_in_time_is_refused() {
 
     let error = slow.commit(&[(partition.clone(), 1)]).expect_err("the partition moved");
     assert!(matches!(error, CommitError::Fenced(_)), "{error:?}");
-    drop(slow);
+    // The fenced session is still there, and what it left behind no longer holds readers up.
     let target = TopicPartition::new(output.as_str(), 0);
     let mut reader = log.reader(Isolation::Committed).expect("a reader");
-    assert_eq!(read_to_end(&mut *reader, &target, 0).expect("read").0, ["owner"]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut read = Vec::new();
+    while read.is_empty() {
+        assert!(Instant::now() < deadline, "its transaction is open");
+        read = read_to_end(&mut *reader, &target, 0).expect("read").0;
+    }
+    assert_eq!(read, ["owner"]);
+    drop(slow);
     wait_for(&mut *next, |event| matches!(event, Event::Idle | Event::EndOfPartition(..)).then_some(()));
 }

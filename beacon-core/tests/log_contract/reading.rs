@@ -8,6 +8,9 @@ use beacon_core::log::{Event, Isolation, Record, SessionConfig, StartFrom, Topic
 
 use super::{Subject, numbers};
 
+/// What a poll takes at most over the time it was given.
+const IDLE_AT_MOST: Duration = Duration::from_secs(5);
+
 pub fn the_end_of_a_partition_is_told_each_time_it_is_reached(subject: &Subject) {
     let topic = subject.topic("ends", 1);
     let at = TopicPartition::new(Arc::clone(&topic), 0);
@@ -113,10 +116,12 @@ pub fn a_poll_ends_idle_when_nothing_happens(subject: &Subject) {
     member.poll_until("the end", |member| !member.ends.is_empty());
     let started = Instant::now();
     assert!(!member.poll(Duration::from_millis(300)));
-    assert!(started.elapsed() >= Duration::from_millis(250), "it waits");
+    let waited = started.elapsed();
+    // The bound is for a machine under load. What a poll could wait for besides records is longer: a request to a broker.
+    assert!((Duration::from_millis(250)..IDLE_AT_MOST).contains(&waited), "it waits as long as it may: {waited:?}");
     let started = Instant::now();
     assert!(!member.poll(Duration::ZERO));
-    assert!(started.elapsed() < subject.patience, "it does not wait");
+    assert!(started.elapsed() < IDLE_AT_MOST, "it does not wait");
 }
 
 pub fn a_waiting_reader_gets_a_record_when_it_is_appended(subject: &Subject) {

@@ -5,8 +5,8 @@
 //! woken by it, nothing is polled. Who owns which partition, who is fenced and which commit is refused is decided by
 //! the pure [model](super::model).
 //!
-//! What it deliberately is not: a Kafka clone. There is no network protocol and no replication; a second process cannot
-//! open the directory. Transactions are buffered in their session and written as one batch, so that nothing of an
+//! What it deliberately is not: a Kafka clone. There is no network protocol and no replication, and the directory has one
+//! owner (`tests/log_contract_embedded/sessions.rs: the_directory_has_one_owner_and_is_free_when_the_log_is_dropped`). Transactions are buffered in their session and written as one batch, so that nothing of an
 //! aborted one ever touches the disk and the committed end of a partition is always its true end.
 //!
 //! Invariants:

@@ -6,7 +6,9 @@
 //! When the faults are over the run comes to rest, and its log is looked at: outputs and state must be those of a run in
 //! which nothing went wrong, and every invariant of yours must hold.
 //!
-//! One seed is one course of events, to the byte, on every machine. A failing one says what it did, and can be run again.
+//! One seed is one course of events, to the byte, in every process
+//! (`tests/simulation/replay.rs: one_seed_is_one_course_of_events_in_every_process`). A failing one says what it did, and can be run
+//! again.
 //!
 //! ```
 //! use std::time::Duration;

@@ -7,7 +7,7 @@
 //! of its inputs, where it stood before. Sources that only feed a re-key may have any count and are left alone.
 //!
 //! Nothing is destroyed before everything was copied; from then on the journal carries a tool that is killed through to
-//! the end. Every offset of a topic made anew changes, so processes that hold offsets (views) have to be started again,
+//! the end (`tests/embedded/rescale_kills.rs: a_rescale_killed_at_any_step_goes_on_when_it_is_called_again`). Every offset of a topic made anew changes, so processes that hold offsets (views) have to be started again,
 //! and state on local disks is recognised as old and removed at the next start.
 
 mod carry_out;

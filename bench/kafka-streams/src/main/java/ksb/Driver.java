@@ -14,10 +14,12 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.stream.LongStream;
 
 /**
  * Feeds a workload to each system under test in turn, measures its process and verifies its committed output.
@@ -272,11 +274,17 @@ public final class Driver {
     }
 
     private final class Restore {
+        /** How many keys are looked at once a phase was timed. */
+        private static final int SPREAD = 10_000;
+
         private final String sut, id = id(), in = id + "-in", out = id + "-out";
         private final Path stateDir = DIR.resolve("state").resolve(id);
         private final long n;
         private final long[] probeIds = new long[Input.PARTITIONS];
-        private final Map<Long, Long> lastSeq = new HashMap<>(), expected = new HashMap<>();
+        /** The sequence number each key was written with last. */
+        private final long[] lastSeq;
+        /** By the sequence number of a probe: that of the value it replaces. */
+        private final Map<Long, Long> expected = new HashMap<>();
         private long seq;
         private Proc current;
         private String phase;
@@ -284,6 +292,7 @@ public final class Driver {
         Restore(String sut, long n) {
             this.sut = sut;
             this.n = n;
+            lastSeq = new long[Math.toIntExact(n)];
             Arrays.fill(probeIds, -1);
             for (long k = 0; Arrays.stream(probeIds).anyMatch(x -> x < 0); k++) {
                 int p = Input.partition(Input.key(k));
@@ -317,18 +326,22 @@ public final class Driver {
         }
 
         private void upsert(long key, boolean probe, Input.Sink sink) {
-            if (probe) expected.put(seq, lastSeq.get(key));
-            if (key <= Arrays.stream(probeIds).max().getAsLong()) lastSeq.put(key, seq);
+            if (probe) expected.put(seq, lastSeq[(int) key]);
+            lastSeq[(int) key] = seq;
             Input.upsert(key, seq++, probe, sink);
         }
 
-        /** Appends one probe per partition, starts the process and waits for their answers. */
+        /**
+         * Appends one probe per partition, starts the process and waits for their answers: that is what is timed. Then
+         * keys from everywhere are probed, since a state may be there in part.
+         */
         private Proc phase(String name) throws Exception {
             cluster.load(in, sink -> Arrays.stream(probeIds).forEach(k -> upsert(k, true, sink)));
             double broker = BROKER > 0 ? Proc.cpuSeconds(BROKER) : 0, first = -1;
             boolean ok = true;
             phase = name;
             Proc p;
+            String measured;
             try (var c = Cluster.reader(cluster.bootstrap, out)) {
                 // Before the start: the first answer may come within half a second.
                 c.seekToEnd(c.assignment());
@@ -338,15 +351,30 @@ public final class Driver {
                     if (!p.alive() || p.seconds() > 600) throw new IllegalStateException("stuck, see " + p.log);
                     for (var r : c.poll(Duration.ofMillis(100))) {
                         if (seen++ == 0) first = p.seconds();
-                        var v = ByteBuffer.wrap(r.value());
-                        ok &= expected.get(v.getLong()).equals(v.getLong());
+                        ok &= right(r.value());
+                    }
+                }
+                measured = String.format(Locale.ROOT, "%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s", p.runningAfter(), first,
+                        p.seconds(), p.cpuSeconds(), (BROKER > 0 ? Proc.cpuSeconds(BROKER) : 0) - broker,
+                        p.peakRssMb(), megabytes(stateDir), p.restored());
+                long step = Math.max(n / SPREAD, 1);
+                cluster.load(in, sink -> LongStream.range(0, SPREAD).map(i -> i * step % n).forEach(k -> upsert(k, true, sink)));
+                for (int seen = 0; seen < SPREAD; ) {
+                    if (!p.alive() || p.seconds() > 600) throw new IllegalStateException("stuck, see " + p.log);
+                    for (var r : c.poll(Duration.ofMillis(100))) {
+                        seen++;
+                        ok &= right(r.value());
                     }
                 }
             }
-            report("%s\t%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s", sut, name, n, p.runningAfter(), first,
-                    p.seconds(), p.cpuSeconds(), (BROKER > 0 ? Proc.cpuSeconds(BROKER) : 0) - broker, p.peakRssMb(),
-                    megabytes(stateDir), p.restored(), ok ? "ok" : "FAIL");
+            report("%s\t%s\t%d\t%s\t%s", sut, name, n, measured, ok ? "ok" : "FAIL");
             return p;
+        }
+
+        /** Whether an answer names the value that its probe replaced; each probe is answered once. */
+        private boolean right(byte[] answer) {
+            var v = ByteBuffer.wrap(answer);
+            return Objects.equals(expected.remove(v.getLong()), v.getLong());
         }
     }
 
