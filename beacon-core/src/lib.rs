@@ -145,8 +145,8 @@
 //! By semantic versioning. Settings are made by `new` or `default` and then set field by field, and errors, statuses and
 //! reports are matched with a last arm for what is not known yet: they are `#[non_exhaustive]` and will grow. Vocabularies
 //! that are complete by their nature, such as the outcomes of a commit, are not, so that the compiler finds who forgets
-//! one; nor is what is written out in full by whoever implements or tries a [`log::Log`], or plays a report to a screen of
-//! his own ([`log::TopicSpec`], [`log::SessionConfig`], [`task::TaskSettings`], [`runtime::RestoreProgress`],
+//! one; nor is what is written out in full by whoever implements or tries a [`log::Log`] or an [`checkpoint::ObjectStore`], or
+//! plays a report to a screen of his own (such as [`log::TopicSpec`], [`log::SessionConfig`], [`task::TaskSettings`], [`runtime::RestoreProgress`],
 //! [`tools::Holder`]), and the order in a `Rescale`: these grow with a major version only. What is hidden from these pages (`log::model`, `state::layout`, `timer::floors`, `topology::encode_reply`) is
 //! there for this crate's tests and may change at any time. What is *stored* stays readable: see the promises.
 //!
@@ -275,8 +275,8 @@
 //!   `tests/kafka/checkpoints.rs: one_task_replays_while_the_others_work`).
 //! * Object storage that fails or is away costs no commit
 //!   (`tests/embedded/checkpoints.rs: storage_that_fails_costs_no_commit_and_no_state`,
-//!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`). A full disk loses nothing: the work at hand is
-//!   dropped, and done again when there is room
+//!   `tests/embedded/checkpoints.rs: storage_that_is_away_stops_nothing`). A full disk loses nothing: when there is room,
+//!   work that was not committed is done again, and what was committed is read from the log
 //!   (`tests/embedded/full_disk.rs: a_job_whose_disk_is_full_goes_on_when_there_is_room_and_has_lost_nothing`).
 //! * Memory stays within the limit of the process's control group, however large the state
 //!   (`tests/embedded/memory.rs: a_state_larger_than_the_memory_limit_stays_within_it`,
@@ -317,7 +317,7 @@
 //! * A running job tells every metric with its value (`tests/embedded/metrics.rs: every_metric_is_told_with_its_value`), lag
 //!   that grows (`tests/embedded/metrics.rs: lag_grows_while_an_operator_stands_still`) and what is left of a restore
 //!   (`tests/embedded/metrics.rs: a_restore_tells_what_is_left_and_how_long_it_takes`). What it sets aside, late records and
-//!   dead letters, it counts as it commits them: once
+//!   dead letters, it counts when it has committed them, and not twice
 //!   (`tests/embedded/set_aside.rs: late_records_and_dead_letters_are_counted_once_although_their_commit_was_dropped`).
 //! * What is measured is what is documented (`src/metrics/exposition.rs: the_documented_table_is_the_catalogue`), under names as
 //!   Prometheus asks for them (`src/metrics/exposition.rs: names_have_the_endings_that_prometheus_asks_for`).

@@ -66,7 +66,7 @@ catalogue! {
         "How late the earliest of the timers was that fired together; those of a backlog after downtime included.",
         "";
     LATE = Counter "beacon_late_records_total" []
-        "Records that came when all their windows were gone, of commits that went through. They are in the output `late`, if the job uses it.",
+        "Records that came when all their windows were gone, counted by each operator that has windows, of commits that went through. They are in the output `late`, if the job uses it.",
         "dropped-records-total (Kafka Streams, task)";
     DEAD_LETTERS = Counter "beacon_dead_letters_total" []
         "Records and timers that an operator or a codec refused and that are in the topic of dead letters, of commits that went through.",

@@ -170,7 +170,7 @@ impl Step {
     pub(crate) fn keep_state(&mut self) {
         self.state.keep_step();
         self.watermarks.keep_step();
-        self.uncommitted.take(&mut self.tally);
+        self.uncommitted.absorb(&mut self.tally);
     }
 
     /// Takes back what the step did.

@@ -37,12 +37,13 @@ impl StreamThread {
         self.gauges.committed(&offsets);
         for slot in self.slots.values_mut() {
             slot.backlog.committed();
-        }
-        for id in dirty {
-            let slot = self.slots.get_mut(&id).expect("listed above");
+            // Of all tasks before any store is written to, which may fail: the commit stands.
             let tally = slot.task.take_tally();
             Stats::add(&self.shared.stats.late, tally.late);
             Stats::add(&self.shared.stats.dead_letters, tally.dead_letters);
+        }
+        for id in dirty {
+            let slot = self.slots.get_mut(&id).expect("listed above");
             // The commit stands in the log whatever the store says: opened again, it reads on from there.
             let calls = slot.task.committed(&receipt.ends).map_err(|source| {
                 Fault::Rejoin(format!("task {id}: committed in the log, but not in its store: {source}"))

@@ -34,8 +34,7 @@ pub enum Membership {
     /// Known by nothing. A process that stops hands its tasks to the others at once, and one that comes is given some at
     /// once. The price: one that was killed and comes back at once is given the tasks of its ghost only when that one's
     /// session has expired. On Kafka this is the protocol of KIP-848 where the broker speaks it and takes the session
-    /// time-out asked for, which is below what it takes unless its `group.consumer.min.session.timeout.ms` says otherwise:
-    /// partitions move one by one, and tasks that stay work on through a rebalance. Else it is the classic protocol.
+    /// time-out asked for (less than 45 s only when its `group.consumer.min.session.timeout.ms` says so): partitions move one by one, and tasks that stay work on through a rebalance. Else it is the classic protocol.
     Dynamic,
 }
 

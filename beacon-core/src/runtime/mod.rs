@@ -2,8 +2,8 @@
 //!
 //! Each thread owns one session of the log and the tasks of the partitions it was given; no record and no state passes
 //! from one to another. What they share is memory for caches, the claims on state directories, what uploads are under way,
-//! and counters. For a running job the clock is read, threads are started and waited for here and in the log only; where
-//! else the crate does so, `tests/layers.rs: the_edges_are_where_this_test_thinks_they_are` lists.
+//! and counters. The clock that a job goes by is read here, and its threads are started here and in the log. The other
+//! edges of the crate are listed in `tests/layers.rs: the_edges_are_where_this_test_thinks_they_are`.
 //!
 //! Invariant: a task's store changes only after the log has said "committed", and only by what was in that commit
 //! (`tests/simulation/main.rs: every_seed_ends_as_a_calm_run_does_first_half`, and a program that does otherwise is found:

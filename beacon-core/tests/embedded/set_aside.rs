@@ -47,10 +47,11 @@ fn late_records_and_dead_letters_are_counted_once_although_their_commit_was_drop
 
     let log = FaultyLog::over(Arc::clone(&rig.log));
     log.faults.aborts.store(1, SeqCst);
+    log.faults.unknown.store(1, SeqCst);
     let app = App::start(log, job(), rig.on_disk(config)).expect("started");
     wait_until("all is committed", || read_all(rig.log.as_ref(), "dead").len() == 1 && app.stats().dead_letters > 0);
     let stats = app.stats();
-    assert_eq!((stats.aborts, stats.late, stats.dead_letters), (1, 2, 1), "{stats:?}");
+    assert_eq!((stats.aborts, stats.unknown, stats.late, stats.dead_letters), (1, 1, 2, 1), "{stats:?}");
     assert_eq!(read_all(rig.log.as_ref(), "out").len(), 1, "the window that closed");
     let samples = app.watch().samples();
     let told = |metric| match samples.iter().find(|sample: &&Sample| sample.metric == metric).map(|s| &s.value) {

@@ -9,7 +9,7 @@ use beacon_core::log::{Event, Isolation, Record, SessionConfig, StartFrom, Topic
 use super::{Subject, numbers};
 
 /// What a poll takes at most over the time it was given.
-const IDLE_AT_MOST: Duration = Duration::from_secs(5);
+const IDLE_AT_MOST: Duration = Duration::from_secs(4);
 
 pub fn the_end_of_a_partition_is_told_each_time_it_is_reached(subject: &Subject) {
     let topic = subject.topic("ends", 1);

@@ -113,7 +113,7 @@ fn every_seed_of_timers_alone_ends_as_a_calm_run_does() {
     for clocks in jobs {
         let summary = clocks.seeds(start..end).run().unwrap_or_else(|failure| panic!("{failure}"));
         tell(&format!("simulation of timers alone: seeds {start}..{end}: {summary}"));
-        // With all faults there are 1.7 a seed, and some seeds have twenty: of thirty seeds there may be 28.
+        // With all faults there are 1.7 a seed on average and twenty in some: thirty seeds were seen to have 28.
         assert!(end - start < 200 || summary.faults[&Fault::Zombie] > end - start, "{summary}");
     }
 }

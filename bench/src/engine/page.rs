@@ -37,8 +37,7 @@ const INTRODUCTION: &str = "# The engine beside Kafka Streams and plain librdkaf
 
 Written by `make bench`; do not edit. All systems of a section ran in one run of one driver, in turn, on the same broker; only
 figures of one section may be compared. A row counts after its oracle: *ok* means that the whole committed output is what the
-generator alone says it must be; in W5 that 10,000 keys from all of the state,
-probed after each restore, have their last values. What is done, byte by byte, says
+generator alone says it must be. What is done, byte by byte, says
 [bench/kafka-streams/README.md](../../bench/kafka-streams/README.md); what was learnt, [profile.md](profile.md).
 
 *CPU* is user and system time of the one process, without its start and the first third of the input. *Plain librdkafka* is a program of 200 lines
@@ -97,7 +96,8 @@ fn heading(workload: Workload) -> Heading {
         Workload::W5 => Heading {
             title: "W5: restore",
             explanation: "One value of 100 bytes per key; from the start of the process. Checkpoints, where a system has them, survive in a folder \
-                          of their own when the disk is emptied.",
+                          of their own when the disk is emptied. *ok*: after each \
+                          restore, 10,000 keys from all of the state had their last values.",
         },
         Workload::Embedded => Heading {
             title: "Latency on the embedded log",

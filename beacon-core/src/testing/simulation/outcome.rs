@@ -65,6 +65,7 @@ impl fmt::Display for Summary {
 
 /// A seed that did not end well. As text: what is wrong, how to run it again, and what happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// The seed; running it again fails in the same way.
     pub seed: u64,
