@@ -156,7 +156,7 @@ fn joining_is_quick() {
 }
 
 /// Closes it elsewhere: a close that hangs must fail the test, not hang it.
-fn close_in_time(session: Box<dyn Session>, when: &str) {
+pub fn close_in_time(session: Box<dyn Session>, when: &str) {
     let (told, closed) = std::sync::mpsc::channel();
     std::thread::spawn(move || told.send(session.close()));
     let result = closed.recv_timeout(PATIENCE);
@@ -204,14 +204,14 @@ fn a_member_leaves_in_the_middle_of_a_rebalance_classic() {
 }
 
 /// Who does not poll is lost after as short a time as brokers allow.
-fn log_of_the_impatient(protocol: GroupProtocol) -> Arc<KafkaLog> {
+pub fn log_of_the_impatient(protocol: GroupProtocol) -> Arc<KafkaLog> {
     let mut config = config();
     config.group_protocol = protocol;
     config.extra.insert("max.poll.interval.ms".into(), "6000".into());
     KafkaLog::connect(config).expect("connected")
 }
 
-fn wait_until_empty(log: &dyn Log, group: &str) {
+pub fn wait_until_empty(log: &dyn Log, group: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !log.members(group).expect("asked").is_empty() {
         assert!(Instant::now() < deadline, "still a member");

@@ -8,3 +8,4 @@ mod groups;
 mod reading;
 mod stable;
 pub mod support;
+mod untaken;
