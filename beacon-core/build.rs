@@ -39,7 +39,8 @@ mod librdkafka {
         // What an answer to a heartbeat under KIP-848 says of partitions is said again only to a heartbeat that says everything anew, and
         // one that was not answered in time is followed by a short one (`scenari/tests/harness/unheard.rs`, decision 0069).
         Mending {
-            fault: "two members of a group may own one partition, or none, when a broker stands still or goes away",
+            fault: "two members of a group may own one partition, or none, when a broker stands still or goes away; and a member that stood still \
+                    may not get back into its group",
             file: "rdkafka_cgrp.c",
             places: &[
                 // Where a heartbeat has failed. It is not sent again itself: the answer to a short one would count for the
@@ -66,6 +67,20 @@ mod librdkafka {
                     rkcg->rkcg_join_state == RD_KAFKA_CGRP_JOIN_STATE_WAIT_ASSIGN_CALL && rkcg->rkcg_target_assignment
                         ? rkcg->rkcg_target_assignment
                         : rkcg->rkcg_current_assignment;",
+                ),
+                // Where the group has answered that the member has left. One that left because it was not polled in time is to join
+                // again, and forgets it here when it was not yet free to: at once where a heartbeat was under way, later where there
+                // were partitions it had not taken. What it sends next is no beginning, the group refuses it, and that is fatal
+                // (`tests/kafka/untaken.rs`).
+                (
+                    "rd_kafka_cgrp_consumer_reset(rkcg);
+
+        if (ErrorCode != RD_KAFKA_RESP_ERR__DESTROY) {",
+                    "int joins_again = rkcg->rkcg_consumer_flags & RD_KAFKA_CGRP_CONSUMER_F_WAIT_REJOIN;
+        rd_kafka_cgrp_consumer_reset(rkcg);
+        rkcg->rkcg_consumer_flags |= joins_again;
+
+        if (ErrorCode != RD_KAFKA_RESP_ERR__DESTROY) {",
                 ),
             ],
         },
