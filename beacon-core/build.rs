@@ -68,9 +68,9 @@ mod librdkafka {
                         ? rkcg->rkcg_target_assignment
                         : rkcg->rkcg_current_assignment;",
                 ),
-                // Where the group has answered that the member has left. One that left because it was not polled in time is to join
-                // again, and forgets it here when it was not yet free to: at once where a heartbeat was under way, later where there
-                // were partitions it had not taken. What it sends next is no beginning, the group refuses it, and that is fatal
+                // Where the group has answered that the member has left (librdkafka's issue 5541). One that left because it was not
+                // polled in time is to join again, and forgets it here if it has not come to that yet, as when there were partitions
+                // it had not taken. What it sends next is no beginning, the group refuses it, and that is fatal
                 // (`tests/kafka/untaken.rs`).
                 (
                     "rd_kafka_cgrp_consumer_reset(rkcg);
